@@ -1,0 +1,1 @@
+//! Workload shapes shared by the benchmark suites.

@@ -1,0 +1,1 @@
+//! Models, oracles and runners that try to break oncelog.

@@ -1,0 +1,31 @@
+//! Every cast of the crate, each under a name that says what may be lost.
+//!
+//! `clippy::as_conversions` is denied elsewhere, so a narrowing cannot happen by accident.
+
+/// A length in memory as a file length. Never lossy: `usize` has at most 64 bits on the targets
+/// this library builds for.
+#[must_use]
+#[expect(clippy::as_conversions, reason = "usize is at most 64 bits wide on Linux")]
+pub(crate) const fn u64_from(length: usize) -> u64 {
+    length as u64
+}
+
+/// A file length as a length in memory. Never lossy on the 64-bit targets of this library.
+#[must_use]
+#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "lib.rs refuses 32-bit")]
+pub(crate) const fn usize_from(length: u64) -> usize {
+    length as usize
+}
+
+/// A 32-bit count as a length in memory.
+#[must_use]
+#[expect(clippy::as_conversions, reason = "usize is at least 32 bits wide")]
+pub(crate) const fn usize_from_u32(length: u32) -> usize {
+    length as usize
+}
+
+/// A length that its caller has bounded by a 32-bit limit; larger ones saturate.
+#[must_use]
+pub(crate) fn u32_saturated(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
