@@ -20,8 +20,8 @@ impl Entropy for OsEntropy {
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             // EINTR is the only error for requests this small; asking again is the cure.
-            filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())
-                .unwrap_or(0);
+            filled +=
+                rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
         }
         u64::from_be_bytes(bytes)
     }

@@ -12,7 +12,11 @@ pub(crate) const fn u64_from(length: usize) -> u64 {
 
 /// A file length as a length in memory. Never lossy on the 64-bit targets of this library.
 #[must_use]
-#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "lib.rs refuses 32-bit")]
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "lib.rs refuses 32-bit"
+)]
 pub(crate) const fn usize_from(length: u64) -> usize {
     length as usize
 }
@@ -28,4 +32,33 @@ pub(crate) const fn usize_from_u32(length: u32) -> usize {
 #[must_use]
 pub(crate) fn u32_saturated(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// The low 8 bits, on purpose: a varint is written seven bits at a time.
+#[must_use]
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "truncation is the point"
+)]
+pub(crate) const fn low_byte(bits: u64) -> u8 {
+    bits as u8
+}
+
+/// The low 32 bits, on purpose: the checksum library hands a 32-bit sum out in 64 bits.
+#[must_use]
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "truncation is the point"
+)]
+pub(crate) const fn low_u32(bits: u64) -> u32 {
+    bits as u32
+}
+
+/// The same number in 64 bits, where `u64::from` is not yet `const`.
+#[must_use]
+#[expect(clippy::as_conversions, reason = "widening, in const functions")]
+pub(crate) const fn u64_widened(number: u32) -> u64 {
+    number as u64
 }

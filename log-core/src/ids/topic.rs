@@ -36,7 +36,9 @@ pub enum TopicNameError {
         bytes: usize,
     },
     /// Something other than `a-z A-Z 0-9 . _ -`.
-    #[error("a topic name holds only a-z, A-Z, 0-9, '.', '_' and '-': {found:?} at byte {at} is none of them")]
+    #[error(
+        "a topic name holds only a-z, A-Z, 0-9, '.', '_' and '-': {found:?} at byte {at} is none of them"
+    )]
     Character {
         /// The first bad character.
         found: char,
@@ -215,7 +217,8 @@ mod tests {
         let found = parse("a-b-3").unwrap();
         assert_eq!((found.topic().as_str(), found.partition()), ("a-b", 3));
         assert_eq!(found.to_string(), "a-b-3");
-        for bad in ["x", "-1", "t-", "t-01", "t-+1", "t-4294967296", "t-2147483648", "t-0.x-delete"] {
+        for bad in ["x", "-1", "t-", "t-01", "t-+1", "t-4294967296", "t-2147483648", "t-0.x-delete"]
+        {
             assert_eq!(parse(bad), None, "{bad:?}");
         }
     }

@@ -1,0 +1,41 @@
+//! Kafka's bytes and the values they stand for. No I/O, no clock, no unsafe code.
+//!
+//! A partition's directory, as Kafka 4 writes and reads it:
+//!
+//! ```text
+//!   orders-3/                              name      topic, '-', partition
+//!     00000000000000000000.log             batch     record batches, one behind the other
+//!     00000000000000000000.index           index     (relative offset, position) × 8 bytes, sparse
+//!     00000000000000000000.timeindex                 (timestamp, relative offset) × 12 bytes, sparse
+//!     00000000000000000000.txnindex                  aborted transactions × 34 bytes
+//!     00000000000000000000.snapshot                  producers' state before this offset
+//!     00000000000000004711.log  …          name      the next segment, named after its base offset
+//!     leader-epoch-checkpoint              checkpoint
+//!     partition.metadata                   metadata
+//! ```
+//!
+//! A batch is a 61-byte header and records ([`batch`], [`record`]);
+//! control batches end transactions. All integers are big-endian, and all of those
+//! inside records zigzag varints ([`varint`]).
+//!
+//! Whatever the bytes, reading them ends in a value or an error: never a panic, never more work
+//! than the bytes given are long.
+
+pub mod batch;
+pub mod crc32c;
+pub mod name;
+pub mod record;
+pub mod varint;
+
+pub use batch::{
+    Attributes, BatchError, BatchView, Batches, BatchesError, Codec, PlacedBatch, TimestampType,
+    batch_bytes, stamp,
+};
+pub use crc32c::{Crc32c, crc32c};
+pub use name::{
+    DirectoryName, DirectoryState, FileKind, FileState, SegmentFileName, segment_file_name,
+};
+pub use record::{
+    RecordError, RecordFault, RecordHeader, RecordView, Records, RecordsSummary,
+    validate_decompressed, validate_records,
+};
