@@ -13,11 +13,13 @@
 
 mod attributes;
 mod batches;
+mod empty;
 mod error;
 mod header;
 
 pub use attributes::{Attributes, Codec, TimestampType};
 pub use batches::{Batches, BatchesError, PlacedBatch};
+pub use empty::EmptyBatch;
 pub use error::BatchError;
 pub(crate) use header::Header;
 pub use header::{HEADER_BYTES, LOG_OVERHEAD_BYTES, PREFIX_BYTES, stamp};

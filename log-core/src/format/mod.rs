@@ -14,23 +14,30 @@
 //!     partition.metadata                   metadata
 //! ```
 //!
-//! A batch is a 61-byte header and records ([`batch`], [`record`]);
-//! control batches end transactions. All integers are big-endian, and all of those
+//! A batch is a 61-byte header and records ([`batch`], [`record`]), built by [`BatchBuilder`];
+//! control batches end transactions ([`control`]). All integers are big-endian, and all of those
 //! inside records zigzag varints ([`varint`]).
 //!
 //! Whatever the bytes, reading them ends in a value or an error: never a panic, never more work
 //! than the bytes given are long.
 
 pub mod batch;
+pub mod builder;
+pub mod control;
 pub mod crc32c;
 pub mod name;
 pub mod record;
 pub mod varint;
 
+#[cfg(test)]
+mod golden;
+
 pub use batch::{
-    Attributes, BatchError, BatchView, Batches, BatchesError, Codec, PlacedBatch, TimestampType,
-    batch_bytes, stamp,
+    Attributes, BatchError, BatchView, Batches, BatchesError, Codec, EmptyBatch, PlacedBatch,
+    TimestampType, batch_bytes, stamp,
 };
+pub use builder::{BatchBuilder, BatchOptions, BuildError, NewRecord};
+pub use control::{ControlError, ControlType, EndTxnMarker, TransactionResult};
 pub use crc32c::{Crc32c, crc32c};
 pub use name::{
     DirectoryName, DirectoryState, FileKind, FileState, SegmentFileName, segment_file_name,

@@ -66,6 +66,18 @@ pub fn encode_i64(value: i64, out: &mut Vec<u8>) {
     encode(zigzag_i64(value), out);
 }
 
+/// Bytes [`encode_length`] writes for `length`.
+#[inline]
+pub(crate) const fn encoded_bytes_length(length: usize) -> usize {
+    encoded_bytes(int::u64_from(length) << 1)
+}
+
+/// Appends a length that its caller has bounded by `i32::MAX`, as a varint.
+#[inline]
+pub(crate) fn encode_length(length: usize, out: &mut Vec<u8>) {
+    encode(int::u64_from(length) << 1, out);
+}
+
 /// Takes a varint off the front of `cursor`, which stays where it was on an error.
 ///
 /// # Errors

@@ -130,6 +130,13 @@ impl Attributes {
         Self((self.0 & !CODEC_BITS) | codec.bits())
     }
 
+    /// The same for a batch whose records are all gone: no codec, and no delete horizon, since the
+    /// base timestamp then means nothing.
+    #[must_use]
+    pub(super) const fn emptied(self) -> Self {
+        Self(self.0 & (TIMESTAMP_TYPE_BIT | TRANSACTIONAL_BIT | CONTROL_BIT))
+    }
+
     /// The same with this timestamp type.
     #[must_use]
     pub const fn with_timestamp_type(self, timestamp_type: TimestampType) -> Self {
