@@ -23,8 +23,11 @@
 
 pub mod batch;
 pub mod builder;
+pub mod checkpoint;
 pub mod control;
 pub mod crc32c;
+pub mod index;
+pub mod metadata;
 pub mod name;
 pub mod record;
 pub mod varint;
@@ -37,8 +40,11 @@ pub use batch::{
     TimestampType, batch_bytes, stamp,
 };
 pub use builder::{BatchBuilder, BatchOptions, BuildError, NewRecord};
+pub use checkpoint::{CheckpointError, LeaderEpochEntry};
 pub use control::{ControlError, ControlType, EndTxnMarker, TransactionResult};
 pub use crc32c::{Crc32c, crc32c};
+pub use index::{IndexError, OffsetIndexEntry, ZeroTail};
+pub use metadata::{CleanShutdown, DirectoryId, MetaProperties, MetadataError, PartitionMetadata};
 pub use name::{
     DirectoryName, DirectoryState, FileKind, FileState, SegmentFileName, segment_file_name,
 };

@@ -1,0 +1,6 @@
+//! What this library promises, checked from outside: one binary, a module for each subject.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a failure")]
+
+mod made_by_others;
+mod other_reader;
