@@ -11,9 +11,12 @@
 //! Invariants: 1. the buffer is 61 bytes and whole records; 2. it is at most `bytes_max` long, so
 //! that length field, lengths and offset deltas fit their 32 bits.
 
+mod encode;
+
+use encode::Measured;
+
 use crate::format::batch::{Attributes, BATCH_BYTES_MAX, HEADER_BYTES, Header};
 use crate::format::record::RecordHeader;
-use crate::format::varint;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use crate::int;
 
@@ -220,23 +223,9 @@ impl BatchBuilder {
         let Some(timestamp_delta) = record.timestamp.get().checked_sub(base.get()) else {
             return Err(BuildError::Timestamp { timestamp: record.timestamp, base });
         };
-        let body_bytes = body_bytes(record, timestamp_delta, self.records_count);
-        let record_bytes = body_bytes.saturating_add(varint::encoded_bytes_length(body_bytes));
-        self.check_room(int::u64_from(record_bytes))?;
-
-        self.batch.reserve(record_bytes);
-        let out = &mut self.batch;
-        varint::encode_length(body_bytes, out);
-        out.push(0);
-        varint::encode_i64(timestamp_delta, out);
-        varint::encode_i32(self.records_count, out);
-        put_nullable(record.key, out);
-        put_nullable(record.value, out);
-        varint::encode_length(record.headers.len(), out);
-        for header in record.headers {
-            put_nullable(Some(header.key), out);
-            put_nullable(header.value, out);
-        }
+        let measured = Measured::new(record, timestamp_delta, self.records_count);
+        self.check_room(int::u64_from(measured.record_bytes()))?;
+        measured.put(record, timestamp_delta, self.records_count, &mut self.batch);
 
         self.base_timestamp = base;
         self.max_timestamp =
@@ -278,37 +267,6 @@ impl BatchBuilder {
             Err(BuildError::TooLarge { need, bytes_max })
         } else {
             Err(BuildError::Full { need, room })
-        }
-    }
-}
-
-/// Bytes of a record behind its length.
-#[inline]
-fn body_bytes(record: &NewRecord<'_>, timestamp_delta: i64, offset_delta: i32) -> usize {
-    let fixed = size_of::<i8>()
-        + varint::encoded_bytes_i64(timestamp_delta)
-        + varint::encoded_bytes_i32(offset_delta)
-        + varint::encoded_bytes_length(record.headers.len());
-    let fields = nullable_bytes(record.key).saturating_add(nullable_bytes(record.value));
-    // Saturating: a sum past the address space is far past every limit, and stays so.
-    record.headers.iter().fold(fields.saturating_add(fixed), |sum, header| {
-        sum.saturating_add(nullable_bytes(Some(header.key)))
-            .saturating_add(nullable_bytes(header.value))
-    })
-}
-
-#[inline]
-fn nullable_bytes(field: Option<&[u8]>) -> usize {
-    field.map_or(1, |field| varint::encoded_bytes_length(field.len()) + field.len())
-}
-
-#[inline]
-fn put_nullable(field: Option<&[u8]>, out: &mut Vec<u8>) {
-    match field {
-        None => varint::encode_i32(-1, out),
-        Some(field) => {
-            varint::encode_length(field.len(), out);
-            out.extend_from_slice(field);
         }
     }
 }

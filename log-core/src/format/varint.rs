@@ -107,11 +107,13 @@ pub fn decode_i64(cursor: &mut &[u8]) -> Result<i64, VarintError> {
     decode_long(cursor, u64::BITS).map(unzigzag_i64)
 }
 
-const fn zigzag_i32(value: i32) -> u32 {
+#[inline]
+pub(super) const fn zigzag_i32(value: i32) -> u32 {
     ((value << 1) ^ (value >> 31)).cast_unsigned()
 }
 
-const fn zigzag_i64(value: i64) -> u64 {
+#[inline]
+pub(super) const fn zigzag_i64(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
