@@ -234,7 +234,8 @@ mod tests {
 
     #[test]
     fn a_raise_before_the_wait_is_not_lost() {
-        for clock in [&SystemClock::new() as &dyn Clock, &ManualClock::new(TimestampMs::new(0))] {
+        let clocks: [&dyn Clock; 2] = [&SystemClock::new(), &ManualClock::new(TimestampMs::new(0))];
+        for clock in clocks {
             let signal = Signal::default();
             let seen = signal.seen();
             signal.raise();
@@ -245,7 +246,7 @@ mod tests {
     #[test]
     fn a_manual_clock_wakes_whom_it_passes() {
         let clock = ManualClock::new(TimestampMs::new(5));
-        let deadline = clock.tick().after(Duration::from_secs(60));
+        let deadline = clock.tick().after(Duration::from_mins(1));
         let waiter = {
             let clock = clock.clone();
             thread::spawn(move || clock.wait(&Signal::default(), 0, Some(deadline)))

@@ -6,10 +6,30 @@ compile_error!(
 );
 
 pub mod clock;
+mod config;
 pub mod disk;
 pub mod entropy;
+mod error;
 #[forbid(unsafe_code)]
 #[deny(clippy::indexing_slicing)]
 pub mod format;
 pub mod ids;
 mod int;
+mod log;
+#[forbid(unsafe_code)]
+mod model;
+#[cfg(feature = "mutants")]
+pub mod mutant;
+#[cfg(not(feature = "mutants"))]
+mod mutant;
+mod segment;
+
+pub use config::{Drive, Durability, FlushMethod, OnDamage, SettingsError, Visibility};
+pub use error::{AppendError, Fault, FaultKind, NotAppended};
+pub use ids::{Offset, TopicName, TopicPartition};
+pub use log::{
+    Appended, CloseError, FetchError, FetchLimits, Fetched, IsolationLevel, Log, LogInfo, LogState,
+    OpenError, Recovered, SegmentInfo, Store, StoreBuilder, Tail, TailStream, Ticket, TopicError,
+    TopicInfo, Usage, Verified,
+};
+pub use segment::recover::Damage;

@@ -23,8 +23,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub mod aligned;
+mod blocking;
+mod memory;
 
 pub use aligned::AlignedBuf;
+pub use blocking::BlockingDirectory;
+pub use memory::MemoryDirectory;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

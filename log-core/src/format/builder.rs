@@ -17,6 +17,7 @@ use encode::Measured;
 
 use crate::format::batch::{Attributes, BATCH_BYTES_MAX, HEADER_BYTES, Header};
 use crate::format::record::RecordHeader;
+use crate::format::record_batch::RecordBatch;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use crate::int;
 
@@ -156,9 +157,9 @@ impl BuildError {
 /// let mut builder = BatchBuilder::new(BatchOptions::new());
 /// let timestamp = TimestampMs::new(1_000);
 /// builder.push(&NewRecord { timestamp, key: None, value: Some(b"hello"), headers: &[] })?;
-/// let bytes = builder.build().ok_or("a record was pushed")?;
+/// let batch = builder.build().ok_or("a record was pushed")?;
 ///
-/// let batch = BatchView::parse(&bytes)?;
+/// let batch = BatchView::parse(batch.as_bytes())?;
 /// batch.verify_crc()?;
 /// assert_eq!(batch.records_count(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -237,7 +238,7 @@ impl BatchBuilder {
     /// The batch with its checksum, base offset 0 and no leader epoch: ready for
     /// [`stamp`](crate::format::stamp). `None` if no record was pushed, for Kafka takes no such batch.
     #[must_use]
-    pub fn build(mut self) -> Option<Vec<u8>> {
+    pub fn build(mut self) -> Option<RecordBatch> {
         let last_offset_delta = self.records_count.checked_sub(1).filter(|last| *last >= 0)?;
         let header = Header {
             base_offset: Offset::ZERO,
@@ -251,8 +252,8 @@ impl BatchBuilder {
             base_sequence: self.options.base_sequence,
             records_count: self.records_count,
         };
-        match header.seal(&mut self.batch) {
-            Ok(()) => Some(self.batch),
+        match header.seal(&mut self.batch).and_then(|()| RecordBatch::sealed(self.batch)) {
+            Ok(batch) => Some(batch),
             Err(error) => unreachable!("invariants 1 and 2: {error}"),
         }
     }

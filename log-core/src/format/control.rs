@@ -144,7 +144,11 @@ impl EndTxnMarker {
             .control();
         let mut builder = BatchBuilder::reusing(Vec::with_capacity(MARKER_BATCH_BYTES), options);
         let record = NewRecord { timestamp, key: Some(&key), value: Some(&value), headers: &[] };
-        match builder.push(&record).ok().and_then(|()| builder.build()?.try_into().ok()) {
+        match builder
+            .push(&record)
+            .ok()
+            .and_then(|()| builder.build()?.into_bytes().try_into().ok())
+        {
             Some(batch) => Ok(batch),
             None => unreachable!("a marker is one record of 17 bytes behind a header of 61"),
         }

@@ -30,17 +30,21 @@ pub mod index;
 pub mod metadata;
 pub mod name;
 pub mod record;
+mod record_batch;
 pub mod varint;
 
 #[cfg(test)]
 mod golden;
 
 pub use batch::{
-    Attributes, BatchError, BatchView, Batches, BatchesError, Codec, EmptyBatch, PlacedBatch,
-    TimestampType, batch_bytes, stamp,
+    Attributes, BatchError, BatchView, Batches, BatchesError, Codec, EmptyBatch, HEADER_BYTES,
+    PlacedBatch, TimestampType, batch_bytes, stamp,
 };
 pub use builder::{BatchBuilder, BatchOptions, BuildError, NewRecord};
-pub use checkpoint::{CheckpointError, LeaderEpochEntry};
+pub use checkpoint::{
+    CheckpointError, LeaderEpochEntry, leader_epochs_text, offsets_text, parse_leader_epochs,
+    parse_offsets,
+};
 pub use control::{ControlError, ControlType, EndTxnMarker, TransactionResult};
 pub use crc32c::{Crc32c, crc32c};
 pub use index::{IndexError, OffsetIndexEntry, ZeroTail};
@@ -52,3 +56,4 @@ pub use record::{
     RecordError, RecordFault, RecordHeader, RecordView, Records, RecordsSummary,
     validate_decompressed, validate_records,
 };
+pub use record_batch::{RecordBatch, correct_max_timestamp};

@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a failure")]
 
+mod log;
 mod made_by_others;
 mod other_reader;

@@ -48,7 +48,7 @@ fn build(records: &[Parts]) -> Vec<u8> {
         };
         builder.push(&record).unwrap();
     }
-    let mut bytes = builder.build().unwrap();
+    let mut bytes = builder.build().unwrap().into_bytes();
     stamp(&mut bytes, Offset::new(FIRST_OFFSET).unwrap(), LeaderEpoch::new(9).unwrap()).unwrap();
     bytes
 }

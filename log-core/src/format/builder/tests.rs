@@ -27,11 +27,11 @@ fn built_batches_have_kafkas_bytes() {
     builder.push(&record(1000, Some(b"k"), Some(b"v1"))).unwrap();
     builder.push(&NewRecord { headers: &headers, ..record(1001, None, Some(b"")) }).unwrap();
     assert_eq!((builder.len_bytes(), builder.records_count()), (85, 2));
-    assert_eq!(builder.build().unwrap(), golden::two_records());
+    assert_eq!(builder.build().unwrap().into_bytes(), golden::two_records());
 
     let mut builder = BatchBuilder::new(producer().transactional());
     builder.push(&record(1000, Some(b"a"), Some(b"b"))).unwrap();
-    assert_eq!(builder.build().unwrap(), golden::transactional());
+    assert_eq!(builder.build().unwrap().into_bytes(), golden::transactional());
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_reused_buffer_leaves_no_trace() {
     let buffer = vec![0xAA; 4096];
     let mut builder = BatchBuilder::reusing(buffer, producer().transactional());
     builder.push(&record(1000, Some(b"a"), Some(b"b"))).unwrap();
-    let built = builder.build().unwrap();
+    let built = builder.build().unwrap().into_bytes();
     assert_eq!(built, golden::transactional());
     assert!(built.capacity() >= 4096);
 }
@@ -98,7 +98,7 @@ fn the_largest_timestamp_need_not_be_the_last() {
     for timestamp in [-5, -1, -9] {
         builder.push(&record(timestamp, None, None)).unwrap();
     }
-    let bytes = builder.build().unwrap();
+    let bytes = builder.build().unwrap().into_bytes();
     let batch = BatchView::parse(&bytes).unwrap();
     assert_eq!((batch.base_timestamp().get(), batch.max_timestamp().get()), (-5, -1));
 }
@@ -142,7 +142,7 @@ proptest! {
             prop_assert!(builder.len_bytes() > before);
         }
         let len = builder.len_bytes();
-        let mut bytes = builder.build().unwrap();
+        let mut bytes = builder.build().unwrap().into_bytes();
         prop_assert_eq!(bytes.len(), len);
         stamp(&mut bytes, Offset::new(base).unwrap(), LeaderEpoch::ZERO).unwrap();
 

@@ -1,0 +1,194 @@
+//! A store's settings: built, then checked once, so that what runs can only be sound.
+//!
+//! Every limit names its reason. A relation between two settings is checked in
+//! [`Settings::check`], and the refusal names both.
+
+use core::time::Duration;
+
+/// How far an append must have come before it is acknowledged.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(clippy::exhaustive_enums, reason = "the promise knows three levels")]
+pub enum Durability {
+    /// In our memory, with its offset: lost if the process dies (Kafka's `acks=0`).
+    Buffered,
+    /// The kernel reported the whole write: outlives the process, not power loss (`acks=1`).
+    Written,
+    /// A flush that began after the write succeeded: outlives power loss (`acks=all`).
+    #[default]
+    Synced,
+}
+
+/// How far readers see.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Visibility {
+    /// Up to the durable end: nothing that was read can vanish at a power loss.
+    #[default]
+    Synced,
+    /// Up to the written end: sooner, and a power loss may take back what was read.
+    Written,
+}
+
+/// What to do with a partition whose durable part is damaged.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum OnDamage {
+    /// Open it, refuse appends, read around the damage.
+    #[default]
+    ReadOnly,
+    /// Do not open the store.
+    Refuse,
+}
+
+/// How a durable append reaches the device.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum FlushMethod {
+    /// Write, then `fdatasync`.
+    #[default]
+    Sync,
+    /// `RWF_DSYNC` where the write is the only unflushed one, else as [`FlushMethod::Sync`].
+    OwnRange,
+}
+
+/// Who runs a store's I/O.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Drive {
+    /// A thread of the store's own, and appenders that wait.
+    #[default]
+    Thread,
+    /// Every append runs its I/O to the end before it returns: for stores in memory.
+    Inline,
+    /// Nobody but [`Store::turn`](crate::Store::turn): for simulations.
+    Manual,
+}
+
+/// The numbers and choices of a store.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// A segment rolls before it grows past this (`segment.bytes`).
+    pub(crate) segment_bytes_max: u32,
+    /// A segment rolls when its records span more than this many milliseconds (`segment.ms`).
+    pub(crate) segment_ms: i64,
+    /// One offset index entry per this many bytes (`index.interval.bytes`).
+    pub(crate) index_interval_bytes: u32,
+    /// The largest batch taken from a client (`max.message.bytes`).
+    pub(crate) message_bytes_max: u32,
+    /// Bytes of a partition written or in flight but not known flushed: what a power cut can
+    /// scatter, and so how far recovery looks past a bad place before it calls it a torn tail.
+    pub(crate) unflushed_bytes_max: u32,
+    /// Bytes of a partition accepted but not yet written; above it appends wait.
+    pub(crate) buffer_bytes_max: u32,
+    /// Newly durable bytes after which the watermark is written down.
+    pub(crate) watermark_bytes: u32,
+    /// Longest time the watermark lags behind.
+    pub(crate) watermark_interval: Duration,
+    /// Longest time an unasked-for flush waits.
+    pub(crate) flush_interval: Duration,
+    pub(crate) visibility: Visibility,
+    pub(crate) on_damage: OnDamage,
+    pub(crate) flush_method: FlushMethod,
+}
+
+const KIB: u32 = 1024;
+const MIB: u32 = 1024 * KIB;
+
+/// Largest segment: positions in Kafka's indexes are signed 32-bit.
+const SEGMENT_BYTES_LIMIT: u32 = i32::MAX.unsigned_abs();
+/// Smallest segment: one block, the unit of a write.
+const SEGMENT_BYTES_MIN: u32 = 4 * KIB;
+/// Smallest batch limit: an empty batch's header and one small record.
+const MESSAGE_BYTES_MIN: u32 = 128;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            segment_bytes_max: 1024 * MIB,
+            segment_ms: 7 * 24 * 3_600_000,
+            index_interval_bytes: 4 * KIB,
+            message_bytes_max: MIB + 12,
+            unflushed_bytes_max: 16 * MIB,
+            buffer_bytes_max: 32 * MIB,
+            watermark_bytes: 8 * MIB,
+            watermark_interval: Duration::from_secs(1),
+            flush_interval: Duration::from_millis(10),
+            visibility: Visibility::Synced,
+            on_damage: OnDamage::ReadOnly,
+            flush_method: FlushMethod::Sync,
+        }
+    }
+}
+
+/// Two settings that contradict each other, or one that is out of bounds.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{setting} is {value}, but {rule}")]
+#[non_exhaustive]
+pub struct SettingsError {
+    /// The setting to change.
+    pub setting: &'static str,
+    /// What it was set to.
+    pub value: u64,
+    /// What it has to be.
+    pub rule: String,
+}
+
+impl Settings {
+    /// Refuses what cannot run.
+    pub(crate) fn check(&self) -> Result<(), SettingsError> {
+        let bounds = |setting, value: u32, least: u32, most: u32, why: &str| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            let rule = format!("it must be from {least} to {most}: {why}");
+            Err(SettingsError { setting, value: value.into(), rule })
+        };
+        bounds(
+            "segment_bytes_max",
+            self.segment_bytes_max,
+            SEGMENT_BYTES_MIN,
+            SEGMENT_BYTES_LIMIT,
+            "a segment holds a block, and its index counts bytes in 31 bits",
+        )?;
+        bounds(
+            "message_bytes_max",
+            self.message_bytes_max,
+            MESSAGE_BYTES_MIN,
+            SEGMENT_BYTES_LIMIT,
+            "a header and one record must fit, and a segment must be able to hold it",
+        )?;
+        bounds(
+            "unflushed_bytes_max",
+            self.unflushed_bytes_max,
+            2 * SEGMENT_BYTES_MIN,
+            1024 * MIB,
+            "two blocks must be able to wait for a flush",
+        )?;
+        bounds(
+            "buffer_bytes_max",
+            self.buffer_bytes_max,
+            self.message_bytes_max,
+            SEGMENT_BYTES_LIMIT,
+            "a batch of message_bytes_max must fit into the buffer",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_sound() {
+        assert_eq!(Settings::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_names_the_setting_and_the_rule() {
+        let settings = Settings { segment_bytes_max: 0, ..Settings::default() };
+        assert_eq!(settings.check().unwrap_err().setting, "segment_bytes_max");
+        let settings = Settings { buffer_bytes_max: 4096, ..Settings::default() };
+        let refusal = settings.check().unwrap_err().to_string();
+        assert!(refusal.contains("message_bytes_max"), "{refusal}");
+    }
+}

@@ -1,0 +1,273 @@
+//! What can go wrong, said once: faults of the disk, and refusals of an append.
+//!
+//! ```text
+//!   an answer    Ok        a duplicate, an empty fetch, a cut tail (with counts)
+//!   a refusal    enum      the caller can act: one enum per operation, with Kafka's code
+//!   a fault      Fault     disk or damage: kind, file, position, cause
+//! ```
+//!
+//! An append that fails is [`AppendError::NotAppended`] (proven absent, now and after any reopen)
+//! or [`AppendError::Indeterminate`] (may be found after a reopen). There is no third kind.
+
+use core::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::format::BatchError;
+use crate::ids::Offset;
+
+/// What kind of fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum FaultKind {
+    /// A write failed, and may have reached the disk in part.
+    Write,
+    /// A flush failed: nothing since the last good one is known to be durable.
+    Sync,
+    /// A read failed.
+    Read,
+    /// A name could not be created, renamed, removed or made durable.
+    Directory,
+    /// Stored bytes are not what was written.
+    Damage,
+    /// The I/O thread is gone.
+    Stopped,
+    /// A blocking call from within a callback of this store, which would wait for itself.
+    Reentrant,
+    /// A broken invariant of this library.
+    Bug,
+}
+
+/// Something the disk did, or a bug: where, and why. Cheap to clone.
+#[derive(Clone)]
+pub struct Fault(Arc<FaultInner>);
+
+struct FaultInner {
+    kind: FaultKind,
+    path: PathBuf,
+    position: Option<u64>,
+    what: String,
+    source: Option<io::Error>,
+}
+
+impl Fault {
+    /// A fault of `kind` on `path` while doing `what`.
+    pub(crate) fn new(kind: FaultKind, path: &Path, what: impl Into<String>) -> Self {
+        Self::build(kind, path, None, what.into(), None)
+    }
+
+    /// The same with the system's error.
+    pub(crate) fn io(kind: FaultKind, path: &Path, what: &str, source: io::Error) -> Self {
+        Self::build(kind, path, None, what.to_owned(), Some(source))
+    }
+
+    /// The same at a byte of the file.
+    pub(crate) fn at(kind: FaultKind, path: &Path, position: u64, what: impl Into<String>) -> Self {
+        Self::build(kind, path, Some(position), what.into(), None)
+    }
+
+    fn build(
+        kind: FaultKind,
+        path: &Path,
+        position: Option<u64>,
+        what: String,
+        source: Option<io::Error>,
+    ) -> Self {
+        Self(Arc::new(FaultInner { kind, path: path.to_owned(), position, what, source }))
+    }
+
+    /// What kind.
+    #[must_use]
+    pub fn kind(&self) -> FaultKind {
+        self.0.kind
+    }
+
+    /// The file or directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The byte in the file, where one is known.
+    #[must_use]
+    pub fn position(&self) -> Option<u64> {
+        self.0.position
+    }
+
+    /// The system's error, where there is one.
+    #[must_use]
+    pub fn io_error(&self) -> Option<&io::Error> {
+        self.0.source.as_ref()
+    }
+
+    /// Kafka's code for it: `CORRUPT_MESSAGE` for damage, else `KAFKA_STORAGE_ERROR`.
+    #[must_use]
+    pub fn kafka_code(&self) -> i16 {
+        if self.0.kind == FaultKind::Damage { 2 } else { 56 }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.path.display(), self.0.what)?;
+        if let Some(position) = self.0.position {
+            write!(f, " at byte {position}")?;
+        }
+        match &self.0.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fault({:?}, {self})", self.0.kind)
+    }
+}
+
+impl core::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| {
+            let source: &(dyn core::error::Error + 'static) = source;
+            source
+        })
+    }
+}
+
+/// Why nothing was appended. The batch is absent now and will be after any reopen.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAppended {
+    /// The bytes are not a batch this log takes (`CORRUPT_MESSAGE`, `INVALID_RECORD`, …).
+    #[error("the batch is refused: {0}")]
+    Batch(#[from] BatchError),
+    /// A rule for clients is broken (`INVALID_RECORD`).
+    #[error("the batch is refused: {reason}")]
+    InvalidRecord {
+        /// Which rule.
+        reason: String,
+    },
+    /// The batch exceeds `message_bytes_max` (`MESSAGE_TOO_LARGE`).
+    #[error(
+        "the batch has {bytes} bytes, message_bytes_max is {limit}: split it or raise the limit"
+    )]
+    TooLarge {
+        /// Its size in bytes.
+        bytes: u64,
+        /// The limit in bytes.
+        limit: u32,
+    },
+    /// The call's batches together exceed `segment_bytes_max` (`RECORD_LIST_TOO_LARGE`).
+    #[error(
+        "the batches have {bytes} bytes together, segment_bytes_max is {limit}: append them one by one"
+    )]
+    ListTooLarge {
+        /// Their size in bytes.
+        bytes: u64,
+        /// The limit in bytes.
+        limit: u32,
+    },
+    /// A replicated batch starts below the log's end.
+    #[error("the batches start at offset {first}, but the log already ends at {log_end}")]
+    UnexpectedOffset {
+        /// The first batch's base offset.
+        first: Offset,
+        /// The next offset the log would take.
+        log_end: Offset,
+    },
+    /// The batches of one replicate call are not in ascending order.
+    #[error("batch offsets must ascend: {offset} follows {previous}")]
+    OffsetsOutOfOrder {
+        /// Last offset of the batch before.
+        previous: Offset,
+        /// Base offset of the batch after.
+        offset: Offset,
+    },
+    /// The log has reached the last offset the format can name.
+    #[error("the log ends at offset {log_end}: no offsets are left for this batch")]
+    OffsetExhausted {
+        /// The next offset.
+        log_end: Offset,
+    },
+    /// No space is left; the partition stays readable and heals when space returns.
+    #[error("no space is left on the disk for {bytes} more bytes: free some, appends then go on")]
+    Full {
+        /// Bytes that could not be secured.
+        bytes: u64,
+    },
+    /// The partition is damaged below its durable end, and so takes no appends.
+    #[error("the partition is read-only because its durable part is damaged: {0}")]
+    Damaged(Fault),
+    /// The partition went offline after a fault; reopen it.
+    #[error("the partition is offline, reopen it: {0}")]
+    Offline(Fault),
+    /// This handle is from before the partition was reopened; get a new one.
+    #[error("the handle is from before the partition was reopened: get it anew from the store")]
+    Stale,
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+    /// A callback of the store would have had to wait for the store.
+    #[error("a callback may not wait for room in the buffer: append from another thread")]
+    Busy,
+}
+
+impl NotAppended {
+    /// Kafka's error code.
+    #[must_use]
+    pub fn kafka_code(&self) -> i16 {
+        match self {
+            Self::Batch(error) => error.kafka_code(),
+            Self::InvalidRecord { .. } => 87,
+            Self::TooLarge { .. } => 10,
+            Self::ListTooLarge { .. } => 18,
+            Self::UnexpectedOffset { .. }
+            | Self::OffsetsOutOfOrder { .. }
+            | Self::OffsetExhausted { .. } => -1,
+            Self::Full { .. } | Self::Damaged(_) | Self::Offline(_) | Self::Closed => 56,
+            Self::Stale => 6,
+            Self::Busy => 7,
+        }
+    }
+
+    /// Whether the same append may succeed later without a change to it.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Offline(_) | Self::Stale | Self::Busy)
+    }
+}
+
+/// Why an append has no good answer.
+#[derive(Clone, Debug, thiserror::Error)]
+#[expect(clippy::exhaustive_enums, reason = "the promise: there is no third kind")]
+pub enum AppendError {
+    /// Proven absent, now and after any reopen.
+    #[error("not appended: {0}")]
+    NotAppended(#[from] NotAppended),
+    /// Accepted, then a fault: it may or may not be found after a reopen.
+    #[error("may or may not be appended: {0}")]
+    Indeterminate(Fault),
+}
+
+impl AppendError {
+    /// Kafka's error code.
+    #[must_use]
+    pub fn kafka_code(&self) -> i16 {
+        match self {
+            Self::NotAppended(refusal) => refusal.kafka_code(),
+            Self::Indeterminate(fault) => fault.kafka_code(),
+        }
+    }
+
+    /// Whether the same append may succeed later. An indeterminate one may be retried only by a
+    /// producer whose sequence makes the retry harmless.
+    #[must_use]
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::NotAppended(refusal) => refusal.is_retriable(),
+            Self::Indeterminate(_) => true,
+        }
+    }
+}

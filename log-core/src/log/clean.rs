@@ -1,0 +1,183 @@
+//! The clean marker: what a store looked like when it was closed, so that opening need not scan.
+//!
+//! ```text
+//!   oncelog.clean      1                                               version
+//!                      <topic> <partition> <topic id> <log start> <log end> <epoch> <last crc>
+//!                          <segments>:<base>-<bytes>,<base>-<bytes>…   one line a partition
+//!                      crc <8 hex>                                     CRC-32 of all above
+//!   .kafka_cleanshutdown                                               the same news for Kafka
+//! ```
+//!
+//! It is never trusted blindly (D12): a partition whose files disagree with its line is scanned.
+//! Both markers are removed, durably, before the first write of any kind.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+use crate::disk::Directory;
+use crate::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::segment::recover::is_missing;
+use crate::segment::replace::{read_small, replace};
+
+/// Ours; a name Kafka does not look at.
+pub(crate) const FILE_NAME: &str = "oncelog.clean";
+/// Kafka's (`CleanShutdownFileHandler`).
+pub(crate) const KAFKA_FILE_NAME: &str = ".kafka_cleanshutdown";
+
+const VERSION: &str = "1";
+
+/// How one partition was left.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct CleanPartition {
+    pub(crate) topic_id: TopicId,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Offset,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) last_crc: u32,
+    /// Base offset and bytes of each segment, ascending.
+    pub(crate) segments: Vec<(Offset, u64)>,
+}
+
+/// All partitions of a store that was closed cleanly.
+pub(crate) type CleanStore = BTreeMap<TopicPartition, CleanPartition>;
+
+/// Writes the markers: the last act of a clean close. Kafka's says that all of the directory is
+/// clean, so it is written only if `all` is.
+///
+/// # Durability
+///
+/// Durable when it returns `Ok`.
+pub(crate) fn write(
+    directory: &dyn Directory,
+    root: &Path,
+    store: &CleanStore,
+    all: bool,
+) -> io::Result<()> {
+    replace(directory, root, FILE_NAME, to_text(store).as_bytes())?;
+    if all {
+        replace(directory, root, KAFKA_FILE_NAME, b"{\"version\":0,\"brokerEpoch\":-1}")?;
+    }
+    Ok(())
+}
+
+/// Reads the marker; `None` if there is none that can be believed.
+pub(crate) fn read(directory: &dyn Directory, root: &Path) -> Option<CleanStore> {
+    let bytes = read_small(directory, &root.join(FILE_NAME)).ok()??;
+    parse(&String::from_utf8(bytes).ok()?)
+}
+
+/// Removes both markers, so that whatever happens next is an unclean stop.
+///
+/// # Durability
+///
+/// Their absence is durable when it returns `Ok`.
+pub(crate) fn remove(directory: &dyn Directory, root: &Path) -> io::Result<()> {
+    for name in [FILE_NAME, KAFKA_FILE_NAME] {
+        match directory.unlink(&root.join(name)) {
+            Err(error) if !is_missing(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    directory.sync_dir(root)
+}
+
+fn to_text(store: &CleanStore) -> String {
+    let mut text = format!("{VERSION}\n");
+    for (partition, clean) in store {
+        let segments: Vec<String> =
+            clean.segments.iter().map(|(base, bytes)| format!("{base}-{bytes}")).collect();
+        // Writing to a String cannot fail.
+        let _infallible = writeln!(
+            text,
+            "{} {} {} {} {} {} {:08x} {}:{}",
+            partition.topic(),
+            partition.partition(),
+            clean.topic_id,
+            clean.log_start,
+            clean.log_end,
+            clean.leader_epoch,
+            clean.last_crc,
+            segments.len(),
+            segments.join(",")
+        );
+    }
+    let sum = crc32fast::hash(text.as_bytes());
+    text + &format!("crc {sum:08x}\n")
+}
+
+fn parse(text: &str) -> Option<CleanStore> {
+    let (body, last) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+    let summed = text.get(..body.len() + 1)?;
+    let sum = u32::from_str_radix(last.strip_prefix("crc ")?, 16).ok()?;
+    if crc32fast::hash(summed.as_bytes()) != sum {
+        return None;
+    }
+    let mut lines = body.split('\n');
+    (lines.next()? == VERSION).then_some(())?;
+    lines.map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Option<(TopicPartition, CleanPartition)> {
+    let fields: Vec<&str> = line.split(' ').collect();
+    let [topic, partition, id, start, end, epoch, crc, segments] = fields.as_slice() else {
+        return None;
+    };
+    let offset = |text: &str| Offset::new(text.parse().ok()?);
+    let (count, list) = segments.split_once(':')?;
+    let segments: Vec<(Offset, u64)> = list
+        .split(',')
+        .map(|entry| {
+            let (base, bytes) = entry.split_once('-')?;
+            Some((offset(base)?, bytes.parse().ok()?))
+        })
+        .collect::<Option<_>>()?;
+    (count.parse() == Ok(segments.len())).then_some(())?;
+    let partition = TopicPartition::new(topic.parse().ok()?, partition.parse().ok()?);
+    let clean = CleanPartition {
+        topic_id: TopicId::parse(id)?,
+        log_start: offset(start)?,
+        log_end: offset(end)?,
+        leader_epoch: LeaderEpoch::new(epoch.parse().ok()?)?,
+        last_crc: u32::from_str_radix(crc, 16).ok()?,
+        segments,
+    };
+    Some((partition, clean))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> CleanStore {
+        let clean = CleanPartition {
+            topic_id: TopicId::new([7; 16]).unwrap(),
+            log_start: Offset::ZERO,
+            log_end: Offset::new(12).unwrap(),
+            leader_epoch: LeaderEpoch::ZERO,
+            last_crc: 0xABC,
+            segments: vec![(Offset::ZERO, 100), (Offset::new(9).unwrap(), 0)],
+        };
+        let partition = TopicPartition::new("a-b".parse().unwrap(), 3);
+        CleanStore::from([(partition, clean)])
+    }
+
+    #[test]
+    fn a_marker_reads_back() {
+        assert_eq!(parse(&to_text(&store())), Some(store()));
+        assert_eq!(parse(&to_text(&CleanStore::new())), Some(CleanStore::new()));
+    }
+
+    #[test]
+    fn a_marker_with_any_byte_changed_is_no_marker() {
+        let text = to_text(&store()).into_bytes();
+        for index in 0..text.len() {
+            let mut changed = text.clone();
+            changed[index] ^= 1;
+            if let Ok(changed) = String::from_utf8(changed) {
+                assert_eq!(parse(&changed), None, "byte {index}");
+            }
+        }
+    }
+}

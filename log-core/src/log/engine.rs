@@ -1,0 +1,310 @@
+//! Who runs a store's I/O, and what its partitions share.
+//!
+//! ```text
+//!   appender ── ready queue ─▶ bell ─▶ I/O thread:  turn each ready partition
+//!                                                   poll the disk, hand completions back
+//!                                                   sleep until the bell or the next timer
+//! ```
+//!
+//! One thread a store. It holds no partition's lock while it sleeps, and skips a partition whose
+//! flush turn an appender has taken: that appender looks for leftovers when it gives the turn back.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Weak};
+
+use crossbeam::queue::SegQueue;
+use parking_lot::Mutex;
+
+use super::partition::Partition;
+use super::ticket::Answer;
+use crate::clock::{Clock, Signal, Tick};
+use crate::config::{Drive, Settings};
+use crate::disk::{Completion, Directory, Disk};
+use crate::entropy::Entropy;
+use crate::error::Fault;
+use crate::int::u64_from;
+
+/// What the partitions of a store have in common.
+pub(crate) struct Shared {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: Settings,
+    pub(crate) drive: Drive,
+    pub(crate) counters: Counters,
+    ready: SegQueue<Arc<Partition>>,
+    /// Raised for the I/O thread.
+    bell: Signal,
+    /// Raised when the I/O thread has ended.
+    pub(crate) ended: Signal,
+    stopping: AtomicBool,
+    engine: Mutex<Option<Engine>>,
+    this: Weak<Self>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        directory: Arc<dyn Directory>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        settings: Settings,
+        drive: Drive,
+    ) -> io::Result<Arc<Self>> {
+        let engine = match drive {
+            Drive::Manual => Some(Engine::new(directory.disk()?)),
+            Drive::Thread | Drive::Inline => None,
+        };
+        Ok(Arc::new_cyclic(|this| Self {
+            directory,
+            clock,
+            entropy,
+            settings,
+            drive,
+            counters: Counters::default(),
+            ready: SegQueue::new(),
+            bell: Signal::default(),
+            ended: Signal::default(),
+            stopping: AtomicBool::new(false),
+            engine: Mutex::new(engine),
+            this: Weak::clone(this),
+        }))
+    }
+
+    /// Puts `partition` in front of whoever does the I/O.
+    pub(crate) fn tell(&self, partition: Arc<Partition>) {
+        self.ready.push(partition);
+        self.bell.raise();
+    }
+
+    /// How a waiter drives a store that has no thread; `None` where it has one.
+    pub(crate) fn driver(&self) -> Option<Arc<dyn Fn() -> bool + Send + Sync>> {
+        if self.drive != Drive::Manual {
+            return None;
+        }
+        let this = Weak::clone(&self.this);
+        Some(Arc::new(move || this.upgrade().is_some_and(|shared| shared.step())))
+    }
+
+    /// One step of a store driven by hand. Returns whether anything is under way.
+    pub(crate) fn step(&self) -> bool {
+        match &mut *self.engine.lock() {
+            Some(engine) => engine.step(self).busy,
+            None => false,
+        }
+    }
+
+    /// Forgets a partition that was reopened or closed.
+    pub(crate) fn forget(&self, slot: u32) {
+        if let Some(engine) = &mut *self.engine.lock() {
+            engine.forget(slot);
+        }
+    }
+
+    /// Asks the I/O thread to finish what waits and end.
+    pub(crate) fn stop(&self) {
+        // Release: pairs with the Acquire in `run`.
+        self.stopping.store(true, Ordering::Release);
+        self.bell.raise();
+    }
+
+    /// The I/O thread's life.
+    pub(crate) fn run(&self, mut engine: Engine) {
+        loop {
+            let seen = self.bell.seen();
+            let stopping = self.stopping.load(Ordering::Acquire);
+            let step = engine.step(self);
+            if step.busy {
+                continue;
+            }
+            if stopping {
+                break;
+            }
+            self.clock.wait(&self.bell, seen, step.next);
+        }
+        self.ended.raise();
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("directory", &self.directory)
+            .field("settings", &self.settings)
+            .field("drive", &self.drive)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The state of whoever does the I/O.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    disk: Box<dyn Disk>,
+    partitions: BTreeMap<u32, Arc<Partition>>,
+    timers: BTreeSet<(Tick, u32)>,
+    timer_of: BTreeMap<u32, Tick>,
+    completions: Vec<Completion>,
+}
+
+/// What a step left.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// Something is in flight or was just done: step again.
+    busy: bool,
+    next: Option<Tick>,
+}
+
+impl Engine {
+    pub(crate) fn new(disk: Box<dyn Disk>) -> Self {
+        Self {
+            disk,
+            partitions: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            timer_of: BTreeMap::new(),
+            completions: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, shared: &Shared) -> Step {
+        let mut slots = BTreeSet::new();
+        while let Some(partition) = shared.ready.pop() {
+            partition.noticed();
+            slots.insert(partition.slot);
+            self.partitions.insert(partition.slot, partition);
+        }
+        let now = shared.clock.tick();
+        while let Some((due, slot)) = self.timers.first().copied().filter(|(due, _)| *due <= now) {
+            self.timers.remove(&(due, slot));
+            self.timer_of.remove(&slot);
+            slots.insert(slot);
+        }
+        let mut busy = !slots.is_empty();
+        for slot in slots {
+            self.turn(slot);
+        }
+        busy |= self.reap();
+        Step { busy: busy || self.disk.in_flight() > 0, next: self.timers.first().map(|t| t.0) }
+    }
+
+    /// Hands completions back to their partitions; returns whether there were any.
+    fn reap(&mut self) -> bool {
+        if self.disk.in_flight() == 0 {
+            return false;
+        }
+        let mut completions = core::mem::take(&mut self.completions);
+        let polled = self.disk.poll(0, &mut completions);
+        let any = !completions.is_empty();
+        let mut slots = BTreeSet::new();
+        for completion in completions.drain(..) {
+            let slot = u32::try_from(completion.token.0 >> 32).unwrap_or(u32::MAX);
+            let Some(partition) = self.partitions.get(&slot).map(Arc::clone) else { continue };
+            let mut answers = Vec::new();
+            partition.complete(
+                &mut partition.writer.lock(),
+                completion,
+                &mut *self.disk,
+                &mut answers,
+            );
+            answers.into_iter().for_each(Answer::give);
+            slots.insert(slot);
+        }
+        self.completions = completions;
+        for slot in slots {
+            self.turn(slot);
+        }
+        if let Err(error) = polled {
+            self.fail_all(&error);
+        }
+        any
+    }
+
+    fn turn(&mut self, slot: u32) {
+        let Some(partition) = self.partitions.get(&slot).map(Arc::clone) else { return };
+        let mut answers = Vec::new();
+        let due = {
+            // Taken by an appender: it tells us again if anything is left.
+            let Some(mut writer) = partition.writer.try_lock() else { return };
+            partition.turn(&mut writer, &mut *self.disk, &mut answers)
+        };
+        answers.into_iter().for_each(Answer::give);
+        if let Some(old) = self.timer_of.remove(&slot) {
+            self.timers.remove(&(old, slot));
+        }
+        if let Some(due) = due {
+            self.timers.insert((due, slot));
+            self.timer_of.insert(slot, due);
+        }
+        partition.set_timed(due.is_some());
+    }
+
+    /// The queue itself failed: no partition can go on.
+    fn fail_all(&mut self, error: &io::Error) {
+        for partition in self.partitions.values() {
+            let what = format!("the disk's queue failed: {error}");
+            let fault = Fault::new(crate::error::FaultKind::Stopped, &partition.dir, what);
+            let mut answers = Vec::new();
+            partition.take_offline(&mut partition.writer.lock(), &fault, &mut answers);
+            answers.into_iter().for_each(Answer::give);
+        }
+    }
+
+    fn forget(&mut self, slot: u32) {
+        self.partitions.remove(&slot);
+        if let Some(old) = self.timer_of.remove(&slot) {
+            self.timers.remove(&(old, slot));
+        }
+    }
+}
+
+/// Counts of what a store did.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    writes: AtomicU64,
+    written_bytes: AtomicU64,
+    syncs: AtomicU64,
+    index_write_failures: AtomicU64,
+}
+
+impl Counters {
+    // Relaxed throughout: counts nobody draws conclusions about other memory from.
+    pub(crate) fn wrote(&self, bytes: usize) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.written_bytes.fetch_add(u64_from(bytes), Ordering::Relaxed);
+    }
+
+    pub(crate) fn synced(&self) {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn index_write_failed(&self) {
+        self.index_write_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        Usage {
+            writes: self.writes.load(Ordering::Relaxed),
+            written_bytes: self.written_bytes.load(Ordering::Relaxed),
+            syncs: self.syncs.load(Ordering::Relaxed),
+            index_write_failures: self.index_write_failures.load(Ordering::Relaxed),
+            callback_panics: super::ticket::callback_panics(),
+        }
+    }
+}
+
+/// What a store did since it was opened.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Segment writes that completed.
+    pub writes: u64,
+    /// Their bytes, padding included.
+    pub written_bytes: u64,
+    /// Flushes of segments that succeeded.
+    pub syncs: u64,
+    /// Index files that could not be written; each is rebuilt at the next open.
+    pub index_write_failures: u64,
+    /// Panics of callbacks that were caught, in this process.
+    pub callback_panics: u64,
+}

@@ -1,0 +1,438 @@
+//! Reading: whole batches from an offset on, checked, with where to go on.
+//!
+//! ```text
+//!   1 a look at the head: ends, segments, known damage      (no lock held after this)
+//!   2 segment by base offset, hint by its index             a hint is checked, never believed
+//!   3 batches: framing, checksum, continuity                 the first that holds the offset starts
+//!   4 bytes, next_offset                                     next_offset moves on, whatever was read
+//! ```
+//!
+//! A bad place is reported as [`FetchError::Corrupt`] with where the log goes on behind it; the
+//! rest of the partition reads on (state Damaged of the promise). It is never skipped in silence.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::head::{LogState, Reach};
+use super::partition::Partition;
+use crate::config::Visibility;
+use crate::error::{Fault, FaultKind};
+use crate::format::{BatchError, BatchView, Batches, RecordView};
+use crate::ids::{Offset, Position, TopicPartition};
+use crate::int::{u32_saturated, u64_from, usize_from};
+use crate::segment::Segment;
+use crate::segment::recover::Damage;
+use crate::segment::resync::{content_end, next_batch};
+use crate::segment::walk::{Stop, Walk};
+
+/// How much a fetch returns.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct FetchLimits {
+    /// Bytes; exceeded only by a single batch that is larger.
+    pub bytes_max: u32,
+}
+
+impl Default for FetchLimits {
+    fn default() -> Self {
+        Self { bytes_max: 1024 * 1024 }
+    }
+}
+
+impl FetchLimits {
+    /// At most `bytes_max` bytes, or one batch if that is larger.
+    #[must_use]
+    pub const fn bytes(bytes_max: u32) -> Self {
+        Self { bytes_max }
+    }
+}
+
+/// Which records a reader wants to see.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "Kafka knows these two")]
+pub enum IsolationLevel {
+    /// All up to the high watermark.
+    #[default]
+    ReadUncommitted,
+    /// Those below the last stable offset. Nothing is transactional yet, so the two ends agree.
+    ReadCommitted,
+}
+
+/// What a fetch found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// Whole batches, back to back. The first may start before the offset asked for.
+    pub bytes: Bytes,
+    /// The offset that was asked for.
+    pub offset: Offset,
+    /// Where to fetch next: behind the last batch returned, or the offset asked for if none was.
+    pub next_offset: Offset,
+    /// The first offset that can be read.
+    pub log_start_offset: Offset,
+    /// The first offset that is not durable yet.
+    pub high_watermark: Offset,
+    /// The first offset that belongs to an undecided transaction, or the high watermark.
+    pub last_stable_offset: Offset,
+}
+
+impl Fetched {
+    /// Whether nothing was there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The batches. They were checked; only a codec can still fail.
+    #[must_use]
+    pub fn batches(&self) -> Batches<'_> {
+        Batches::new(&self.bytes)
+    }
+
+    /// The records from the offset asked for on, without control records.
+    ///
+    /// # Errors
+    ///
+    /// Each item may be an error: a compressed batch, or records that contradict their header.
+    pub fn records(&self) -> impl Iterator<Item = Result<RecordView<'_>, BatchError>> {
+        let from = self.offset;
+        self.batches()
+            .filter_map(Result::ok)
+            .filter(|placed| !placed.batch.is_control())
+            .flat_map(|placed| records_of(placed.batch))
+            .filter(move |record| record.as_ref().map_or(true, |record| record.offset >= from))
+    }
+}
+
+fn records_of(batch: BatchView<'_>) -> impl Iterator<Item = Result<RecordView<'_>, BatchError>> {
+    let (records, error) = match batch.records() {
+        Ok(records) => (Some(records), None),
+        Err(error) => (None, Some(error)),
+    };
+    let mut broken = false;
+    let records = records.into_iter().flatten().map(|record| record.map_err(Into::into));
+    // A broken batch repeats its error for ever; once is enough here.
+    let records =
+        records.take_while(move |record| !core::mem::replace(&mut broken, record.is_err()));
+    error.map(Err).into_iter().chain(records)
+}
+
+/// Why nothing can be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The log does not hold that offset (`OFFSET_OUT_OF_RANGE`).
+    #[error("offset {asked} is outside the log, which runs from {start} to {end}")]
+    OutOfRange {
+        /// The offset asked for.
+        asked: Offset,
+        /// The first offset that can be read.
+        start: Offset,
+        /// The next offset to be written.
+        end: Offset,
+    },
+    /// The records there are damaged (`CORRUPT_MESSAGE`); the log goes on behind them.
+    #[error(
+        "{partition}: offsets {} to {} are damaged: {}, bytes {} to {}: {}; the log goes on at {}",
+        damage.offsets.start, damage.offsets.end, damage.path.display(), damage.positions.start,
+        damage.positions.end, damage.reason, damage.offsets.end
+    )]
+    Corrupt {
+        /// The partition.
+        partition: TopicPartition,
+        /// What is damaged; fetching goes on at the end of its offsets.
+        damage: Box<Damage>,
+    },
+    /// The device cannot read the segment (`KAFKA_STORAGE_ERROR`).
+    #[error("{0}")]
+    Io(Fault),
+    /// The handle is from before the partition was reopened (`NOT_LEADER_OR_FOLLOWER`).
+    #[error("the handle is from before the partition was reopened: get it anew from the store")]
+    Stale,
+    /// The store is closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl FetchError {
+    /// Kafka's error code.
+    #[must_use]
+    pub const fn kafka_code(&self) -> i16 {
+        match self {
+            Self::OutOfRange { .. } => 1,
+            Self::Corrupt { .. } => 2,
+            Self::Io(_) | Self::Closed => 56,
+            Self::Stale => 6,
+        }
+    }
+}
+
+/// What one look at the head tells a reader.
+struct View {
+    segments: Arc<[Arc<Segment>]>,
+    log_start: Offset,
+    log_end: Offset,
+    high_watermark: Offset,
+    /// Where readers have to stop.
+    reach: Reach,
+    damage: Vec<Damage>,
+}
+
+/// Where a batch was found, or what is there instead.
+enum Place {
+    /// The bytes of whole batches, and the offset after them.
+    Batches(Vec<u8>, usize, Offset),
+    /// Not in this segment.
+    Beyond,
+    /// The walk ended here, expecting this offset.
+    Bad { position: u64, expected: Offset, reason: String },
+}
+
+impl Partition {
+    fn view(&self) -> Result<View, FetchError> {
+        let head = self.head.lock();
+        match head.state {
+            LogState::Stale => return Err(FetchError::Stale),
+            LogState::Closed => return Err(FetchError::Closed),
+            _ => {}
+        }
+        let reach = match self.shared.settings.visibility {
+            Visibility::Synced => head.durable,
+            Visibility::Written => head.written,
+        };
+        Ok(View {
+            segments: Arc::clone(&head.segments),
+            log_start: head.frontiers.log_start(),
+            log_end: head.frontiers.log_end(),
+            high_watermark: head.frontiers.durable(),
+            reach,
+            damage: head.damage.clone(),
+        })
+    }
+
+    /// Reads from `offset` on.
+    pub(crate) fn fetch(&self, offset: Offset, limits: FetchLimits) -> Result<Fetched, FetchError> {
+        let view = self.view()?;
+        if offset < view.log_start || offset > view.log_end {
+            let (start, end) = (view.log_start, view.log_end);
+            return Err(FetchError::OutOfRange { asked: offset, start, end });
+        }
+        let answer = |bytes: Bytes, next_offset| Fetched {
+            bytes,
+            offset,
+            next_offset,
+            log_start_offset: view.log_start,
+            high_watermark: view.high_watermark,
+            last_stable_offset: view.high_watermark,
+        };
+        if offset >= view.reach.mark.offset {
+            return Ok(answer(Bytes::new(), offset));
+        }
+        if let Some(damage) = view.damage.iter().find(|damage| damage.offsets.contains(&offset)) {
+            return Err(self.corrupt(damage.clone()));
+        }
+        let first = view.segments.partition_point(|segment| segment.base() <= offset);
+        for (index, segment) in view.segments.iter().enumerate().skip(first.saturating_sub(1)) {
+            let limit = limit_of(segment, &view.reach);
+            match Self::find(segment, limit, offset, limits, &view.damage)? {
+                Place::Batches(bytes, start, next) => {
+                    return Ok(answer(Bytes::from(bytes).slice(start..), next));
+                }
+                Place::Beyond => {}
+                Place::Bad { position, expected, reason } => {
+                    let later = view.segments.get(index + 1).map(|next| next.base());
+                    let until = later.unwrap_or(view.reach.mark.offset);
+                    return Err(self.discover(segment, limit, position, expected..until, reason));
+                }
+            }
+        }
+        // Below the end, in no segment: a gap that recovery has reported or should have.
+        let reason = "no segment holds these offsets".to_owned();
+        let path = self.dir.clone();
+        let offsets = offset..view.reach.mark.offset;
+        Err(self.corrupt(Damage { offsets, path, positions: 0..0, reason }))
+    }
+
+    /// Finds `offset` in `segment`, by its index first and without it if that proves wrong.
+    fn find(
+        segment: &Segment,
+        limit: u64,
+        offset: Offset,
+        limits: FetchLimits,
+        damage: &[Damage],
+    ) -> Result<Place, FetchError> {
+        let hint = segment.index().read().lookup(offset);
+        if let Some(hinted) = hint.offset
+            && let Place::Batches(bytes, start, next) =
+                Self::search(segment, hint.position, limit, offset, limits, Check::Ends(hinted))?
+        {
+            return Ok(Place::Batches(bytes, start, next));
+        }
+        // From the start of the segment, or from behind the last known damage before the offset.
+        let behind = damage
+            .iter()
+            .filter(|damage| damage.path == segment.path() && damage.offsets.end <= offset)
+            .max_by_key(|damage| damage.offsets.end)
+            .filter(|damage| damage.positions.end > 0);
+        let (from, expected) = match behind {
+            Some(damage) => (position(damage.positions.end), damage.offsets.end),
+            None => (Position::ZERO, segment.base()),
+        };
+        Self::search(segment, from, limit, offset, limits, Check::Starts(expected))
+    }
+
+    /// Walks from `from` to the batch that holds `offset` and gathers batches from there.
+    fn search(
+        segment: &Segment,
+        from: Position,
+        limit: u64,
+        offset: Offset,
+        limits: FetchLimits,
+        check: Check,
+    ) -> Result<Place, FetchError> {
+        let (mut expected, mut proof) = match check {
+            Check::Starts(expected) => (Some(expected), None),
+            Check::Ends(last) => (None, Some(last)),
+        };
+        let mut walk = Walk::new(&**segment.file(), from, limit, expected);
+        let mut bytes = Vec::new();
+        let mut next = offset;
+        loop {
+            let at = walk.position();
+            match walk.next() {
+                Ok((_, batch)) => {
+                    expected = batch.next_offset();
+                    if batch.last_offset() < offset {
+                        proof = proof.filter(|last| *last != batch.last_offset());
+                        continue;
+                    }
+                    proof = proof.filter(|last| *last != batch.last_offset());
+                    // The index lied, or damage hides the batch that belongs here.
+                    if (bytes.is_empty() && batch.base_offset() > offset) || proof.is_some() {
+                        let reason = "the index leads elsewhere".to_owned();
+                        return Ok(Place::Bad { position: at, expected: offset, reason });
+                    }
+                    let batch_bytes = batch.as_bytes();
+                    let room = usize_from(u64::from(limits.bytes_max));
+                    if !bytes.is_empty() && bytes.len() + batch_bytes.len() > room {
+                        return Ok(Place::Batches(bytes, 0, next));
+                    }
+                    bytes.extend_from_slice(batch_bytes);
+                    next = batch.next_offset().unwrap_or(Offset::MAX);
+                    if bytes.len() >= room {
+                        return Ok(Place::Batches(bytes, 0, next));
+                    }
+                }
+                Err(_) if !bytes.is_empty() => return Ok(Place::Batches(bytes, 0, next)),
+                Err(Stop::End) if at >= limit => return Ok(Place::Beyond),
+                Err(Stop::Unreadable(error)) => {
+                    let what = "the segment cannot be read";
+                    let fault = Fault::io(FaultKind::Read, segment.path(), what, error);
+                    return Err(FetchError::Io(fault));
+                }
+                Err(stop) => {
+                    let reason = match stop {
+                        Stop::Bad(place) => place.to_string(),
+                        _ => "the file ends too early".to_owned(),
+                    };
+                    let expected = expected.unwrap_or(offset);
+                    return Ok(Place::Bad { position: at, expected, reason });
+                }
+            }
+        }
+    }
+
+    /// Records damage met while reading, from `offsets.start` on, and reports it.
+    fn discover(
+        &self,
+        segment: &Segment,
+        limit: u64,
+        at: u64,
+        offsets: core::ops::Range<Offset>,
+        reason: String,
+    ) -> FetchError {
+        let file = &**segment.file();
+        let found = next_batch(file, at + 1, limit, offsets.start);
+        let (until, end) = match found {
+            Some(found) => (found.base, found.position),
+            None => (offsets.end.max(offsets.start), content_end(file, at, limit)),
+        };
+        let damage = Damage {
+            offsets: offsets.start..until,
+            path: segment.path().to_owned(),
+            positions: at..end,
+            reason,
+        };
+        let mut head = self.head.lock();
+        if !head.damage.contains(&damage) {
+            head.damage.push(damage.clone());
+        }
+        drop(head);
+        self.corrupt(damage)
+    }
+
+    fn corrupt(&self, damage: Damage) -> FetchError {
+        FetchError::Corrupt { partition: self.name.clone(), damage: Box::new(damage) }
+    }
+}
+
+/// What proves that a walk started at a batch of this log.
+#[derive(Clone, Copy, Debug)]
+enum Check {
+    /// The first batch starts with this offset.
+    Starts(Offset),
+    /// Some batch on the way ends with this offset, as the index says.
+    Ends(Offset),
+}
+
+/// Up to which byte of `segment` readers may look.
+fn limit_of(segment: &Segment, reach: &Reach) -> u64 {
+    if segment.base() == reach.segment {
+        return reach.mark.batch_end.get().into();
+    }
+    match segment.end() {
+        Some(end) if segment.base() < reach.segment => end.get().into(),
+        _ => 0,
+    }
+}
+
+fn position(bytes: u64) -> Position {
+    Position::new(u32_saturated(usize_from(bytes)))
+}
+
+/// What a look at every batch found.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Verified {
+    /// Batches that passed every check.
+    pub batches: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// What did not.
+    pub damage: Vec<Damage>,
+}
+
+impl Partition {
+    /// Reads and checks everything that readers can see.
+    pub(crate) fn verify(&self) -> Result<Verified, FetchError> {
+        let mut verified = Verified::default();
+        let mut offset = self.view()?.log_start;
+        loop {
+            match self.fetch(offset, FetchLimits::default()) {
+                Ok(fetched) if fetched.is_empty() => return Ok(verified),
+                Ok(fetched) => {
+                    verified.batches += u64_from(fetched.batches().count());
+                    verified.bytes += u64_from(fetched.bytes.len());
+                    offset = fetched.next_offset;
+                }
+                Err(FetchError::Corrupt { damage, .. }) => {
+                    let next = damage.offsets.end.max(offset.checked_add(1).unwrap_or(offset));
+                    verified.damage.push(*damage);
+                    offset = next;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! A handle on one partition: append, fetch, follow.
+
+use core::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::fetch::{FetchError, FetchLimits, Fetched, IsolationLevel, Verified};
+use super::follow::{Tail, TailStream};
+use super::head::{Head, LogState};
+use super::partition::{Offsets, Partition, Prepared};
+use super::store::StoreInner;
+use super::ticket::{Appended, Ticket, in_callback, reentrant};
+use crate::config::{Drive, Durability};
+use crate::error::{AppendError, NotAppended};
+use crate::format::{
+    BatchView, Batches, BatchesError, Codec, EmptyBatch, HEADER_BYTES, RecordBatch,
+    correct_max_timestamp, validate_records,
+};
+use crate::ids::{LeaderEpoch, Offset, Sequence, TimestampMs, TopicPartition};
+use crate::int::u64_from;
+use crate::segment::recover::Damage;
+use crate::segment::walk::BATCH_BYTES_LIMIT;
+
+/// One partition of a store: an ordered, durable sequence of record batches.
+///
+/// Cheap to clone; clones are one log. Goes on working when the [`Store`](crate::Store) value it
+/// came from is dropped, until the store is closed.
+#[derive(Clone)]
+pub struct Log {
+    partition: Arc<Partition>,
+    store: Arc<StoreInner>,
+}
+
+impl Log {
+    pub(crate) const fn new(partition: Arc<Partition>, store: Arc<StoreInner>) -> Self {
+        Self { partition, store }
+    }
+
+    pub(crate) const fn partition(&self) -> &Arc<Partition> {
+        &self.partition
+    }
+
+    /// Whether nobody else could append to the store.
+    pub(crate) fn is_only_handle(&self) -> bool {
+        Arc::strong_count(&self.store) == 1
+    }
+
+    /// Which partition this is.
+    #[must_use]
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.partition.name
+    }
+
+    /// Appends one batch at the end of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::NotAppended`], saying why; nothing has changed then.
+    ///
+    /// # Durability
+    ///
+    /// None yet: the ticket says when `durability` is reached. Until then the batch has an offset
+    /// and may still be lost: with the process (`Buffered`), or with power (`Written`).
+    pub fn append(
+        &self,
+        batch: RecordBatch,
+        durability: Durability,
+    ) -> Result<Ticket, AppendError> {
+        let (count, max_timestamp, last_crc) =
+            (batch.records_count(), batch.max_timestamp(), batch.crc());
+        let bytes = batch.into_bytes();
+        self.check_size(u64_from(bytes.len()))?;
+        let offsets = Offsets::Next { count: count.into() };
+        self.partition.append(&mut Prepared { bytes, offsets, max_timestamp, last_crc }, durability)
+    }
+
+    /// Appends one batch and waits, taking the flush turn if it is free: the fastest way to one
+    /// small durable append.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`] and [`Ticket::wait`]. At once when called from within a callback of this
+    /// store.
+    ///
+    /// # Durability
+    ///
+    /// `Ok` means that `durability` is reached.
+    pub fn append_wait(
+        &self,
+        batch: RecordBatch,
+        durability: Durability,
+    ) -> Result<Appended, AppendError> {
+        if in_callback() {
+            return Err(NotAppended::Busy.into());
+        }
+        let quiet = self.partition.shared.drive == Drive::Thread
+            && durability != Durability::Buffered
+            && self.partition.begin_quiet();
+        let ticket = self.append(batch, durability);
+        if quiet {
+            self.partition.end_quiet();
+            let waits = ticket.as_ref().is_ok_and(|ticket| !ticket.is_done());
+            let done = |_: &Head| ticket.as_ref().is_ok_and(Ticket::is_done);
+            // Whoever was kept quiet meanwhile has to be heard too.
+            if !(waits && self.partition.try_turn(done)) {
+                self.partition.notify();
+            }
+        }
+        let ticket = ticket?;
+        ticket.wait()
+    }
+
+    /// Appends one batch given as bytes: base offset 0, not a control batch, one record for each
+    /// offset. Its offset is assigned; nothing else of it changes, but for a wrong maximum
+    /// timestamp in the header (Kafka `LogValidator`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`]; [`NotAppended::Batch`] and [`NotAppended::InvalidRecord`] say what is
+    /// wrong with the bytes.
+    ///
+    /// # Durability
+    ///
+    /// As [`Log::append`].
+    pub fn append_raw(&self, bytes: &[u8], durability: Durability) -> Result<Ticket, AppendError> {
+        self.check_size(u64_from(bytes.len()))?;
+        let batch = BatchView::parse(bytes).map_err(NotAppended::from)?;
+        batch.verify_crc().map_err(NotAppended::from)?;
+        check_client_batch(&batch, bytes.len())?;
+        let summary = validate_records(&batch).map_err(NotAppended::from)?;
+        let (count, max_timestamp) = (summary.count, summary.max_timestamp);
+        let mut bytes = bytes.to_vec();
+        if batch.max_timestamp() != max_timestamp {
+            correct_max_timestamp(&mut bytes, max_timestamp).map_err(NotAppended::from)?;
+        }
+        let last_crc = BatchView::parse(&bytes).map_err(NotAppended::from)?.crc();
+        let offsets = Offsets::Next { count: count.into() };
+        self.partition.append(&mut Prepared { bytes, offsets, max_timestamp, last_crc }, durability)
+    }
+
+    /// Appends batches that already have their offsets, as a replica or a mirror does. Bytes are
+    /// kept as they are, leader epochs included. Where offsets are left out (a compacted source),
+    /// an empty batch of the format records the gap, so that a gap is never mistaken for a loss.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`]; [`NotAppended::UnexpectedOffset`] if the first batch starts below the
+    /// log's end, [`NotAppended::OffsetsOutOfOrder`] if they do not ascend.
+    ///
+    /// # Durability
+    ///
+    /// As [`Log::append`]; the batches of one call are one append.
+    pub fn replicate_raw(
+        &self,
+        bytes: &[u8],
+        durability: Durability,
+    ) -> Result<Ticket, AppendError> {
+        let limit = self.partition.shared.settings.segment_bytes_max;
+        if u64_from(bytes.len()) > u64::from(limit.min(BATCH_BYTES_LIMIT)) {
+            return Err(NotAppended::ListTooLarge { bytes: u64_from(bytes.len()), limit }.into());
+        }
+        let log_end = self.log_end_offset();
+        let mut prepared = gather(bytes, log_end)?;
+        self.partition.append(&mut prepared, durability)
+    }
+
+    /// Waits until everything appended so far is durable; returns the high watermark.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ticket::wait`].
+    ///
+    /// # Durability
+    ///
+    /// `Ok` means that all appends before the call outlive power loss.
+    pub fn flush(&self) -> Result<Offset, AppendError> {
+        if in_callback() {
+            return Err(AppendError::Indeterminate(reentrant()));
+        }
+        self.partition.flush_ticket()?.wait()?;
+        Ok(self.high_watermark())
+    }
+
+    /// Reads whole batches from `offset` on, at least one if there is one. An offset inside a batch
+    /// returns the whole batch.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`]; damage is named, never skipped.
+    pub fn fetch(
+        &self,
+        offset: Offset,
+        limits: FetchLimits,
+        isolation: IsolationLevel,
+    ) -> Result<Fetched, FetchError> {
+        match isolation {
+            IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted => {
+                self.partition.fetch(offset, limits)
+            }
+        }
+    }
+
+    /// Follows the log from `from` on, blocking where nothing is there yet.
+    #[must_use]
+    pub fn tail(&self, from: Offset) -> Tail {
+        Tail::new(self.clone(), from, FetchLimits::default())
+    }
+
+    /// Follows the log from `from` on as a stream, for any async runtime.
+    #[must_use]
+    pub fn tail_stream(&self, from: Offset) -> TailStream {
+        TailStream::new(self.tail(from))
+    }
+
+    /// The first offset that can be read.
+    #[must_use]
+    pub fn log_start_offset(&self) -> Offset {
+        self.partition.head.lock().frontiers.log_start()
+    }
+
+    /// The next offset to be given.
+    #[must_use]
+    pub fn log_end_offset(&self) -> Offset {
+        self.partition.head.lock().frontiers.log_end()
+    }
+
+    /// The first offset that is not durable yet.
+    #[must_use]
+    pub fn high_watermark(&self) -> Offset {
+        self.partition.head.lock().frontiers.durable()
+    }
+
+    /// The first offset of an undecided transaction, or the high watermark.
+    #[must_use]
+    pub fn last_stable_offset(&self) -> Offset {
+        self.high_watermark()
+    }
+
+    /// State, ends, segments and damage as of now.
+    #[must_use]
+    pub fn info(&self) -> LogInfo {
+        let head = self.partition.head.lock();
+        let segments = head.segments.iter().map(|segment| SegmentInfo {
+            base_offset: segment.base(),
+            path: segment.path().to_owned(),
+            bytes: segment.end().unwrap_or(head.end).get(),
+        });
+        LogInfo {
+            state: head.state.clone(),
+            log_start_offset: head.frontiers.log_start(),
+            high_watermark: head.frontiers.durable(),
+            written_offset: head.frontiers.written(),
+            log_end_offset: head.frontiers.log_end(),
+            leader_epoch: head.leader_epoch,
+            segments: segments.collect(),
+            damage: head.damage.clone(),
+        }
+    }
+
+    /// Reads and checks every batch a reader can see.
+    ///
+    /// # Errors
+    ///
+    /// If the device cannot be read, or the handle is stale; damage is not an error here but part
+    /// of the answer.
+    pub fn verify(&self) -> Result<Verified, FetchError> {
+        self.partition.verify()
+    }
+
+    fn check_size(&self, bytes: u64) -> Result<(), NotAppended> {
+        let settings = &self.partition.shared.settings;
+        let (limit, segment) = (settings.message_bytes_max, settings.segment_bytes_max);
+        if bytes > u64::from(limit) {
+            return Err(NotAppended::TooLarge { bytes, limit });
+        }
+        if bytes > u64::from(segment.min(BATCH_BYTES_LIMIT)) {
+            return Err(NotAppended::ListTooLarge { bytes, limit: segment });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Log").field(&self.partition.name.to_string()).finish()
+    }
+}
+
+/// What a partition looks like from outside.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LogInfo {
+    /// What it can do.
+    pub state: LogState,
+    /// The first offset that can be read.
+    pub log_start_offset: Offset,
+    /// The first offset that is not durable yet.
+    pub high_watermark: Offset,
+    /// The first offset that the kernel has not reported written.
+    pub written_offset: Offset,
+    /// The next offset to be given.
+    pub log_end_offset: Offset,
+    /// Stamped on batches appended here.
+    pub leader_epoch: LeaderEpoch,
+    /// In ascending order; the last takes appends.
+    pub segments: Vec<SegmentInfo>,
+    /// What cannot be read.
+    pub damage: Vec<Damage>,
+}
+
+/// What a segment looks like from outside.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Its log file.
+    pub path: PathBuf,
+    /// Bytes of batches in it, accepted ones included.
+    pub bytes: u32,
+}
+
+/// The rules for what a client may append (Kafka `LogValidator.validateBatch`).
+fn check_client_batch(batch: &BatchView<'_>, bytes_given: usize) -> Result<(), NotAppended> {
+    let refuse = |reason: String| Err(NotAppended::InvalidRecord { reason });
+    let surplus = bytes_given - batch.as_bytes().len();
+    if surplus > 0 {
+        return refuse(format!("{surplus} bytes follow the batch; give one batch a call"));
+    }
+    if batch.base_offset() != Offset::ZERO {
+        let found = batch.base_offset();
+        return refuse(format!(
+            "its base offset is {found}, but offsets are assigned here: send 0"
+        ));
+    }
+    if batch.is_control() {
+        return refuse("it is a control batch, which only a coordinator writes".to_owned());
+    }
+    if batch.is_transactional() {
+        return refuse("it is transactional, and transactions are not built yet".to_owned());
+    }
+    if batch.producer_id().is_some() && batch.base_sequence() == Sequence::NONE {
+        return refuse("it names a producer but no sequence".to_owned());
+    }
+    if batch.records_count() == 0 {
+        return refuse("it holds no records".to_owned());
+    }
+    match batch.codec().map_err(NotAppended::from)? {
+        Codec::None => Ok(()),
+        codec => refuse(format!("it is compressed with {codec:?}, which is not built in yet")),
+    }
+}
+
+/// Checks batches that keep their offsets and fills the gaps between them.
+fn gather(bytes: &[u8], log_end: Offset) -> Result<Prepared, NotAppended> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut next = log_end;
+    let mut last: Option<BatchView<'_>> = None;
+    let mut max_timestamp = TimestampMs::NONE;
+    for placed in Batches::new(bytes) {
+        let batch = placed.map_err(split_refusal)?.batch;
+        batch.verify_crc()?;
+        let base = batch.base_offset();
+        if base < next {
+            return Err(match last {
+                None => NotAppended::UnexpectedOffset { first: base, log_end },
+                Some(last) => {
+                    NotAppended::OffsetsOutOfOrder { previous: last.last_offset(), offset: base }
+                }
+            });
+        }
+        if base > next {
+            kept.extend_from_slice(&gap(next, base, batch.partition_leader_epoch())?);
+        }
+        kept.extend_from_slice(batch.as_bytes());
+        max_timestamp = max_timestamp.max(batch.max_timestamp());
+        next = batch.next_offset().ok_or(NotAppended::OffsetExhausted { log_end })?;
+        last = Some(batch);
+    }
+    match last {
+        Some(last) => Ok(Prepared {
+            bytes: kept,
+            offsets: Offsets::Kept { first: log_end, next },
+            max_timestamp,
+            last_crc: last.crc(),
+        }),
+        None => Err(NotAppended::InvalidRecord { reason: "no batch is given".to_owned() }),
+    }
+}
+
+fn split_refusal(error: BatchesError) -> NotAppended {
+    match error {
+        BatchesError::Damaged { source, .. } => NotAppended::Batch(source),
+        other => NotAppended::InvalidRecord { reason: other.to_string() },
+    }
+}
+
+/// An empty batch that covers `from..until`: the format's own way to say that offsets are gone.
+fn gap(from: Offset, until: Offset, epoch: LeaderEpoch) -> Result<[u8; HEADER_BYTES], NotAppended> {
+    let last = until.checked_add(-1).unwrap_or(from);
+    EmptyBatch::gap(from, last, epoch).to_bytes().map_err(|_| NotAppended::InvalidRecord {
+        reason: format!(
+            "offsets {from} to {until} are left out, more than one batch can record: start an \
+             empty log at {until} instead"
+        ),
+    })
+}

@@ -1,0 +1,40 @@
+//! What users hold: the [`Store`], its [`Log`]s, and the tickets of their appends.
+//!
+//! ```text
+//!   Store ── Log ── append ─▶ Ticket          partition.rs  head.rs  pending.rs  space.rs
+//!     │       └──── fetch, tail               fetch.rs  follow.rs
+//!     └ I/O thread: turn, complete            engine.rs  writer.rs
+//!     └ open, reopen, close                   open.rs  store.rs  clean.rs
+//! ```
+//!
+//! Locks, in the order they may be taken (each at most once):
+//! 1. `Store`'s partition map      short, no I/O, but held by open and reopen while they recover
+//! 2. `Partition::grow`            making space; held across I/O; only appenders that need space wait
+//! 3. `Partition::writer`          the flush turn; held across I/O; only flushers wait
+//! 4. `Partition::head`            short, never across I/O or a callback
+//! 5. a segment's index            short
+//!
+//! Answers (callbacks, wakers) are given once all of them are let go.
+
+mod clean;
+mod engine;
+mod fetch;
+mod follow;
+mod handle;
+mod head;
+mod open;
+mod partition;
+mod pending;
+mod space;
+mod store;
+mod ticket;
+mod writer;
+
+pub use engine::Usage;
+pub use fetch::{FetchError, FetchLimits, Fetched, IsolationLevel, Verified};
+pub use follow::{Tail, TailStream};
+pub use handle::{Log, LogInfo, SegmentInfo};
+pub use head::LogState;
+pub use open::{OpenError, Recovered};
+pub use store::{CloseError, Store, StoreBuilder, TopicError, TopicInfo};
+pub use ticket::{Appended, Ticket};

@@ -1,0 +1,392 @@
+//! One open partition: its two locks, and the way in.
+//!
+//! ```text
+//!   append   encode, check ─▶ [head] offset, copy ─▶ notify ─▶ Ticket
+//!              outside          │ no space?  ─▶ [grow] secure or roll, then again
+//!                               │ buffer full? ─▶ wait for the writer, then again
+//! ```
+//!
+//! Locks, in the order they may be taken: `grow`, `writer`, `head`. `grow` and `writer` are held
+//! across I/O (they are turns, not data locks); `head` never is.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::engine::Shared;
+use super::head::{Head, LogState};
+use super::ticket::{Answer, Appended, Ticket};
+use super::writer::Writer;
+use crate::clock::{Signal, Tick};
+use crate::config::{Drive, Durability};
+use crate::disk::Completion;
+use crate::error::{AppendError, Fault, FaultKind, NotAppended};
+use crate::format::stamp;
+use crate::ids::{Offset, TimestampMs, TopicPartition};
+use crate::int::{u32_saturated, usize_from_u32};
+use crate::model::flush::Mark;
+use crate::model::roll::{Active, Incoming, Limits, should_roll};
+
+/// An open partition.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) name: TopicPartition,
+    pub(crate) dir: PathBuf,
+    pub(crate) slot: u32,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) grow: Mutex<()>,
+    pub(crate) writer: Mutex<Writer>,
+    pub(crate) head: Mutex<Head>,
+    /// Raised when a frontier or the state moves.
+    pub(crate) moved: Signal,
+    /// Whether the I/O thread has been told and has not looked yet.
+    queued: AtomicBool,
+    /// Whether the I/O thread has a timer for it.
+    timed: AtomicBool,
+    this: Weak<Self>,
+}
+
+/// Which offsets a call's batches get.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Offsets {
+    /// The next ones: one batch, covering this many offsets.
+    Next { count: i64 },
+    /// Those they carry.
+    Kept { first: Offset, next: Offset },
+}
+
+/// One append call, checked and ready for the lock.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) offsets: Offsets,
+    pub(crate) max_timestamp: TimestampMs,
+    /// The checksum of the last batch: offsets and epoch stand outside of it.
+    pub(crate) last_crc: u32,
+}
+
+/// What the lock had to say.
+enum Admission {
+    /// Whether whoever does the I/O has to be told.
+    Accepted { ticket: Ticket, tell: bool },
+    /// Segment `base` has no secured space: secure so many bytes of it.
+    Secure { base: Offset, bytes: u64 },
+    /// The batch belongs into the next segment.
+    Roll(Incoming),
+    /// Too much waits to be written.
+    Wait(u64),
+}
+
+impl Partition {
+    pub(crate) fn new(
+        name: TopicPartition,
+        dir: PathBuf,
+        slot: u32,
+        shared: Arc<Shared>,
+        writer: Writer,
+        head: Head,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            name,
+            dir,
+            slot,
+            shared,
+            grow: Mutex::new(()),
+            writer: Mutex::new(writer),
+            head: Mutex::new(head),
+            moved: Signal::default(),
+            queued: AtomicBool::new(false),
+            timed: AtomicBool::new(false),
+            this: Weak::clone(this),
+        })
+    }
+
+    /// Appends what `prepared` holds; the ticket is answered at `durability`.
+    pub(crate) fn append(
+        &self,
+        prepared: &mut Prepared,
+        durability: Durability,
+    ) -> Result<Ticket, AppendError> {
+        loop {
+            let admission = self.admit(&mut self.head.lock(), prepared, durability)?;
+            match admission {
+                Admission::Accepted { ticket, tell } => {
+                    self.on_accepted(tell);
+                    return Ok(ticket);
+                }
+                Admission::Secure { base, bytes } => self.secure(base, bytes)?,
+                Admission::Roll(incoming) => self.roll(&incoming)?,
+                Admission::Wait(seen) => self.wait_for_room(seen)?,
+            }
+        }
+    }
+
+    /// Under the lock: the verdict, the offset, the copy.
+    fn admit(
+        &self,
+        head: &mut Head,
+        prepared: &mut Prepared,
+        durability: Durability,
+    ) -> Result<Admission, NotAppended> {
+        head.admit()?;
+        let bytes = u32_saturated(prepared.bytes.len());
+        let (base, next) = offsets(prepared.offsets, head.frontiers.log_end())?;
+        let Some(segment) = head.active().map(Arc::clone) else { return Err(NotAppended::Closed) };
+        let incoming = Incoming {
+            bytes,
+            last_offset: next.checked_add(-1).unwrap_or(base),
+            max_timestamp: prepared.max_timestamp,
+        };
+        if head.rolling || self.rolls(head, &incoming) {
+            return Ok(Admission::Roll(incoming));
+        }
+        let Some(end) = head.end.checked_add(bytes) else { return Ok(Admission::Roll(incoming)) };
+        if u64::from(end.get()) > head.secured {
+            return Ok(Admission::Secure { base: segment.base(), bytes: end.get().into() });
+        }
+        let waiting = head.pending.bytes();
+        let limit = usize_from_u32(self.shared.settings.buffer_bytes_max);
+        if waiting > 0 && waiting + prepared.bytes.len() > limit {
+            return Ok(Admission::Wait(self.moved.seen()));
+        }
+        if matches!(prepared.offsets, Offsets::Next { .. }) {
+            stamp(&mut prepared.bytes, base, head.leader_epoch)?;
+        }
+        let mark =
+            Mark { offset: next, position: end, batch_end: end, last_crc: prepared.last_crc };
+        let interval = self.shared.settings.index_interval_bytes;
+        segment.index().write().on_append(incoming.last_offset, head.end, bytes, interval);
+        head.pending.push(&segment, &prepared.bytes, mark);
+        head.first_timestamp.get_or_insert(prepared.max_timestamp);
+        head.end = end;
+        head.frontiers.accept(next);
+        // What nobody waits for goes with the next flush, unless it is the first to need one.
+        let tell = durability != Durability::Buffered
+            || head.oldest_unflushed.is_none()
+            || head.pending.has_full_chunk();
+        if head.oldest_unflushed.is_none() {
+            head.oldest_unflushed = Some(self.shared.clock.tick());
+        }
+        let appended = Appended {
+            base_offset: base,
+            last_offset: incoming.last_offset,
+            batch_bytes: bytes,
+            duplicate: false,
+        };
+        let ticket = self.enqueue(head, appended, next, durability);
+        Ok(Admission::Accepted { ticket, tell })
+    }
+
+    /// Whether `incoming` belongs into the next segment.
+    pub(crate) fn rolls(&self, head: &Head, incoming: &Incoming) -> bool {
+        let Some(segment) = head.active() else { return false };
+        let active = Active {
+            base: segment.base(),
+            bytes: head.end.get(),
+            first_timestamp: head.first_timestamp,
+            created: head.created,
+            index_full: segment.index().read().is_full(),
+        };
+        let settings = &self.shared.settings;
+        let limits = Limits {
+            segment_bytes_max: settings.segment_bytes_max,
+            segment_ms: settings.segment_ms,
+        };
+        should_roll(&active, incoming, &limits, self.shared.clock.timestamp())
+    }
+
+    /// A ticket for everything up to `end`, answered at `durability`.
+    fn enqueue(
+        &self,
+        head: &mut Head,
+        appended: Appended,
+        end: Offset,
+        durability: Durability,
+    ) -> Ticket {
+        if durability == Durability::Buffered {
+            return Ticket::done(appended);
+        }
+        let ticket = Ticket::waiting(appended, self.shared.driver());
+        match durability {
+            Durability::Synced => head.on_synced.push(end, &ticket),
+            Durability::Buffered | Durability::Written => head.on_written.push(end, &ticket),
+        }
+        ticket
+    }
+
+    /// A ticket that is answered once everything accepted so far is durable.
+    pub(crate) fn flush_ticket(&self) -> Result<Ticket, AppendError> {
+        let (ticket, end) = {
+            let mut head = self.head.lock();
+            if !matches!(head.state, LogState::ReadOnly(_)) {
+                head.admit()?;
+            }
+            (self.enqueue_flush(&mut head), head.frontiers.log_end())
+        };
+        match ticket {
+            Some(ticket) => {
+                self.on_accepted(true);
+                Ok(ticket)
+            }
+            None => Ok(Ticket::done(up_to(end))),
+        }
+    }
+
+    /// The same under the lock and in any state; `None` if everything is durable already.
+    pub(crate) fn enqueue_flush(&self, head: &mut Head) -> Option<Ticket> {
+        let end = head.frontiers.log_end();
+        (head.frontiers.durable() < end)
+            .then(|| self.enqueue(head, up_to(end), end, Durability::Synced))
+    }
+
+    /// Keeps the I/O thread from being told about an append whose caller will do its I/O. Returns
+    /// whether nobody else asked for that.
+    pub(crate) fn begin_quiet(&self) -> bool {
+        // AcqRel: as in `notify`, whose place this takes.
+        !self.queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// Lets the I/O thread be told again.
+    pub(crate) fn end_quiet(&self) {
+        self.queued.store(false, Ordering::Release);
+    }
+
+    /// Tells whoever does the I/O, if it has to know.
+    fn on_accepted(&self, tell: bool) {
+        match self.shared.drive {
+            Drive::Inline => self.run_inline(),
+            Drive::Thread | Drive::Manual if tell => self.notify(),
+            Drive::Thread | Drive::Manual => {}
+        }
+    }
+
+    /// Puts the partition in front of the I/O thread.
+    pub(crate) fn notify(&self) {
+        // AcqRel: pairs with the store in `noticed`: what was accepted before is seen after it.
+        if !self.queued.swap(true, Ordering::AcqRel)
+            && let Some(this) = self.this.upgrade()
+        {
+            self.shared.tell(this);
+        }
+    }
+
+    /// The I/O thread has the partition in hand: later news must be told again.
+    pub(crate) fn noticed(&self) {
+        self.queued.store(false, Ordering::Release);
+    }
+
+    /// Whether the I/O thread will look at the partition at some time anyway.
+    pub(crate) fn set_timed(&self, timed: bool) {
+        self.timed.store(timed, Ordering::Release);
+    }
+
+    /// Runs this partition's I/O here, to its end: nobody else does.
+    pub(crate) fn run_inline(&self) {
+        let mut answers = Vec::new();
+        let mut writer = self.writer.lock();
+        self.run_turn(&mut writer, &mut answers, |_| false);
+        drop(writer);
+        answers.into_iter().for_each(Answer::give);
+    }
+
+    /// Takes the flush turn if nobody has it, until `enough`: the fastest way to one small durable
+    /// append is not to hand it over. Returns whether it was free.
+    pub(crate) fn try_turn(&self, enough: impl Fn(&Head) -> bool) -> bool {
+        let Some(mut writer) = self.writer.try_lock() else { return false };
+        if !writer.is_idle() {
+            return false;
+        }
+        let mut answers = Vec::new();
+        let later = self.run_turn(&mut writer, &mut answers, enough);
+        drop(writer);
+        answers.into_iter().for_each(Answer::give);
+        // Looked at after the turn was given back: an append that came in between found it taken,
+        // and so did the I/O thread.
+        let left = self.head.lock().oldest_unflushed.is_some();
+        if left || (later.is_some() && !self.timed.load(Ordering::Acquire)) {
+            self.notify();
+        }
+        true
+    }
+
+    fn run_turn(
+        &self,
+        writer: &mut Writer,
+        answers: &mut Vec<Answer>,
+        enough: impl Fn(&Head) -> bool,
+    ) -> Option<Tick> {
+        let mut disk = match self.shared.directory.disk() {
+            Ok(disk) => disk,
+            Err(error) => {
+                let fault = Fault::io(FaultKind::Write, &self.dir, "the disk has no queue", error);
+                self.take_offline(writer, &fault, answers);
+                return None;
+            }
+        };
+        let mut completions: Vec<Completion> = Vec::new();
+        let mut later = None;
+        loop {
+            if !(writer.is_idle() && enough(&self.head.lock())) {
+                later = self.turn(writer, &mut *disk, answers);
+            }
+            if disk.in_flight() == 0 {
+                return later;
+            }
+            if let Err(error) = disk.poll(1, &mut completions) {
+                let fault =
+                    Fault::io(FaultKind::Write, &self.dir, "the disk's queue failed", error);
+                self.take_offline(writer, &fault, answers);
+                return None;
+            }
+            for completion in completions.drain(..) {
+                self.complete(writer, completion, &mut *disk, answers);
+            }
+        }
+    }
+
+    /// Waits until the writer has made room in the buffer.
+    fn wait_for_room(&self, seen: u64) -> Result<(), AppendError> {
+        if super::ticket::in_callback() {
+            return Err(NotAppended::Busy.into());
+        }
+        self.notify();
+        match self.shared.driver() {
+            Some(drive) => {
+                drive();
+            }
+            None => {
+                self.shared.clock.wait(&self.moved, seen, None);
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes everyone who waits for a frontier or the state.
+    pub(crate) fn wake_readers(&self) {
+        let wakers = core::mem::take(&mut self.head.lock().wakers);
+        self.moved.raise();
+        for waker in wakers {
+            super::ticket::guarded(|| waker.wake());
+        }
+    }
+}
+
+/// What a flush answers: it adds nothing.
+const fn up_to(end: Offset) -> Appended {
+    Appended { base_offset: end, last_offset: end, batch_bytes: 0, duplicate: false }
+}
+
+/// The offsets an append gets, from its first to the one after its last.
+fn offsets(wanted: Offsets, log_end: Offset) -> Result<(Offset, Offset), NotAppended> {
+    match wanted {
+        Offsets::Next { count } => match log_end.checked_add(count) {
+            // The very last offset stays free, so that "the next one" can always be named.
+            Some(next) if next < Offset::MAX => Ok((log_end, next)),
+            _ => Err(NotAppended::OffsetExhausted { log_end }),
+        },
+        Offsets::Kept { first, next } if first == log_end => Ok((first, next)),
+        Offsets::Kept { first, .. } => Err(NotAppended::UnexpectedOffset { first, log_end }),
+    }
+}

@@ -1,0 +1,169 @@
+//! Space before offsets: securing bytes of the active segment, and starting the next one (S1).
+//!
+//! ```text
+//!   active segment   ├ batches ┤ secured, zeros ┤            grows by doubling, up to 8 MiB a step
+//!   roll             create, allocate, sync_dir ─▶ install   durable name before the first offset
+//! ```
+//!
+//! Done by the appender that needs it, under `grow`, never under the head's lock.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::head::{Head, LogState};
+use super::partition::Partition;
+use super::ticket::Answer;
+use crate::disk::aligned::BLOCK_BYTES;
+use crate::disk::{File, Open};
+use crate::error::{AppendError, Fault, FaultKind, NotAppended};
+use crate::format::name::{FileKind, segment_file_name};
+use crate::ids::{Offset, Position};
+use crate::int::u64_from;
+use crate::model::roll::Incoming;
+use crate::mutant::{self, Mutant};
+use crate::segment::recover::is_missing;
+use crate::segment::{OffsetIndex, Segment};
+
+/// Most bytes secured ahead at once.
+const STEP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A full partition asks for space again no sooner than this.
+const FULL_RETRY: Duration = Duration::from_secs(1);
+
+impl Partition {
+    /// Secures at least `bytes` of segment `base`, if that still takes appends.
+    pub(crate) fn secure(&self, base: Offset, bytes: u64) -> Result<(), AppendError> {
+        let _turn = self.grow.lock();
+        let now = self.shared.clock.tick();
+        let (segment, secured) = {
+            let head = self.head.lock();
+            head.admit()?;
+            let Some(segment) = head.active().map(Arc::clone) else {
+                return Err(NotAppended::Closed.into());
+            };
+            if segment.base() != base || head.secured >= bytes {
+                return Ok(());
+            }
+            let full = matches!(head.state, LogState::Full);
+            if full && now.since(head.full_since) < FULL_RETRY {
+                return Err(NotAppended::Full { bytes: bytes - head.secured }.into());
+            }
+            (segment, head.secured)
+        };
+        let block = u64_from(BLOCK_BYTES);
+        let least = bytes.next_multiple_of(block);
+        let most = u64::from(self.shared.settings.segment_bytes_max).next_multiple_of(block);
+        let ahead = (secured + secured.clamp(block, STEP_BYTES_MAX)).min(most).max(least);
+        let file = segment.file();
+        let granted = match file.allocate(ahead) {
+            Ok(()) => Ok(ahead),
+            // Less may do.
+            Err(error) if is_full(&error) && ahead > least => file.allocate(least).map(|()| least),
+            Err(error) => Err(error),
+        };
+        match granted {
+            Ok(granted) => {
+                let mut head = self.head.lock();
+                head.secured = granted;
+                if matches!(head.state, LogState::Full) {
+                    head.state = LogState::Online;
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.no_space(bytes - secured, error, "no space can be secured")),
+        }
+    }
+
+    /// Starts the next segment, if `incoming` still needs it.
+    pub(crate) fn roll(&self, incoming: &Incoming) -> Result<(), AppendError> {
+        let _turn = self.grow.lock();
+        let base = {
+            let mut head = self.head.lock();
+            head.admit()?;
+            if !self.rolls(&head, incoming) {
+                return Ok(());
+            }
+            let full = matches!(head.state, LogState::Full);
+            if full && self.shared.clock.tick().since(head.full_since) < FULL_RETRY {
+                return Err(NotAppended::Full { bytes: incoming.bytes.into() }.into());
+            }
+            head.rolling = true;
+            head.frontiers.log_end()
+        };
+        let path = self.dir.join(segment_file_name(base, FileKind::Log));
+        let first_bytes = u64::from(incoming.bytes).next_multiple_of(u64_from(BLOCK_BYTES));
+        let made = self.make_segment(&path, first_bytes);
+        let mut head = self.head.lock();
+        head.rolling = false;
+        match made {
+            Ok(file) => {
+                head.admit()?;
+                let segment = Segment::active(base, path, file, OffsetIndex::new(base));
+                self.install(&mut head, Arc::new(segment), first_bytes);
+                Ok(())
+            }
+            Err(error) => {
+                drop(head);
+                Err(self.no_space(first_bytes, error, "the next segment cannot be made"))
+            }
+        }
+    }
+
+    /// From here on appends go to `segment`.
+    fn install(&self, head: &mut Head, segment: Arc<Segment>, secured: u64) {
+        if let Some(active) = head.active() {
+            active.finish(head.end);
+        }
+        head.pending.finish_segment(segment.base());
+        head.segments = head.segments.iter().cloned().chain([segment]).collect();
+        head.end = Position::ZERO;
+        head.secured = secured;
+        head.first_timestamp = None;
+        head.created = self.shared.clock.timestamp();
+        if matches!(head.state, LogState::Full) {
+            head.state = LogState::Online;
+        }
+    }
+
+    /// A new file with space for its first append, its name durable.
+    fn make_segment(&self, path: &Path, first_bytes: u64) -> io::Result<Arc<dyn File>> {
+        let directory = &*self.shared.directory;
+        match directory.unlink(path) {
+            Err(error) if !is_missing(&error) => return Err(error),
+            _ => {}
+        }
+        let file = directory.open(path, Open::Create)?;
+        let named = file.allocate(first_bytes).and_then(|()| {
+            if mutant::on(Mutant::SkipDirSync) { Ok(()) } else { directory.sync_dir(&self.dir) }
+        });
+        if let Err(error) = named {
+            // Best effort: an empty file that stays is removed at the next open.
+            let _removed = directory.unlink(path);
+            return Err(error);
+        }
+        Ok(file)
+    }
+
+    /// No space: the partition is full, and heals. Any other error: it is offline.
+    fn no_space(&self, bytes: u64, error: io::Error, what: &str) -> AppendError {
+        if is_full(&error) {
+            let mut head = self.head.lock();
+            if matches!(head.state, LogState::Online | LogState::Full) {
+                head.state = LogState::Full;
+                head.full_since = self.shared.clock.tick();
+            }
+            return NotAppended::Full { bytes }.into();
+        }
+        let fault = Fault::io(FaultKind::Write, &self.dir, what, error);
+        let mut answers = Vec::new();
+        self.take_offline(&mut self.writer.lock(), &fault, &mut answers);
+        answers.into_iter().for_each(Answer::give);
+        NotAppended::Offline(fault).into()
+    }
+}
+
+/// Errors that mean: no space, but nothing is broken.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

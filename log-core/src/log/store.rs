@@ -1,0 +1,256 @@
+//! A store: a directory of topics, opened by one process at a time.
+//!
+//! ```text
+//!   open     .lock ─▶ clean marker read and removed ─▶ each partition recovered ─▶ I/O thread
+//!   close    flush ─▶ trim, index, watermark ─▶ Kafka's checkpoints ─▶ clean marker
+//!   drop     flush what waits, best effort; no marker, so the next open scans
+//! ```
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::engine::{Shared, Usage};
+use super::handle::Log;
+use super::open::{OpenError, Recovered, Request, open};
+use super::partition::Partition;
+use super::ticket::in_callback;
+use crate::config::Drive;
+use crate::disk::{Lock, MemoryDirectory};
+use crate::entropy::Entropy;
+use crate::ids::{TopicId, TopicName, TopicPartition};
+
+mod builder;
+mod close;
+mod topics;
+
+pub use builder::StoreBuilder;
+pub use close::CloseError;
+pub use topics::{TopicError, TopicInfo};
+
+/// Kafka's lock file, so that a broker and a store exclude each other (S4).
+const LOCK_FILE: &str = ".lock";
+
+/// A directory of topics. Cheap to clone; clones are one store.
+#[derive(Clone)]
+pub struct Store(Arc<StoreInner>);
+
+/// What the handles of a store share.
+pub(crate) struct StoreInner {
+    root: PathBuf,
+    shared: Arc<Shared>,
+    map: Mutex<Map>,
+    /// Held until the last handle is gone.
+    _lock: Box<dyn Lock>,
+    warnings: Vec<String>,
+}
+
+/// The open partitions.
+#[derive(Debug, Default)]
+struct Map {
+    topics: BTreeMap<TopicName, Topic>,
+    next_slot: u32,
+    closed: bool,
+    recovered: Vec<Recovered>,
+}
+
+#[derive(Debug)]
+struct Topic {
+    id: TopicId,
+    partitions: BTreeMap<u32, Arc<Partition>>,
+}
+
+impl Map {
+    fn partitions(&self) -> impl Iterator<Item = (&TopicName, &Topic, u32, &Arc<Partition>)> {
+        self.topics.iter().flat_map(|(name, topic)| {
+            topic.partitions.iter().map(move |(number, open)| (name, topic, *number, open))
+        })
+    }
+
+    fn find(&self, partition: &TopicPartition) -> Option<&Arc<Partition>> {
+        self.topics.get(partition.topic())?.partitions.get(&partition.partition())
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, making it if there is none, with the default settings.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    ///
+    /// # Durability
+    ///
+    /// Everything a reader can see after this returns outlives power loss.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::builder().open(dir)
+    }
+
+    /// Settings before opening.
+    pub fn builder() -> StoreBuilder {
+        StoreBuilder::default()
+    }
+
+    /// A store in memory, with the same semantics and no disk: for tests. Every append is visible
+    /// and as durable as it gets when it returns.
+    ///
+    /// # Panics
+    ///
+    /// Never: memory cannot refuse to be opened.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        match Self::builder()
+            .directory(Arc::new(MemoryDirectory::new()))
+            .drive(Drive::Inline)
+            .open("/")
+        {
+            Ok(store) => store,
+            Err(error) => unreachable!("an empty directory in memory opens: {error}"),
+        }
+    }
+
+    /// The log of one partition.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicError::Unknown`] if there is none, [`TopicError::Closed`] after a close.
+    pub fn log(&self, partition: &TopicPartition) -> Result<Log, TopicError> {
+        let map = self.0.map.lock();
+        if map.closed {
+            return Err(TopicError::Closed);
+        }
+        match map.find(partition) {
+            Some(open) => Ok(Log::new(Arc::clone(open), Arc::clone(&self.0))),
+            None => Err(TopicError::Unknown { partition: partition.clone() }),
+        }
+    }
+
+    /// Opens a partition anew that a fault took offline, while the others go on (S9): waits until
+    /// its old I/O is done, recovers it as after a crash, and raises its leader epoch. Older
+    /// handles answer `Stale` from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; then the partition stays as it was, offline.
+    ///
+    /// # Durability
+    ///
+    /// As [`Store::open`].
+    pub fn reopen(&self, partition: &TopicPartition) -> Result<Log, OpenError> {
+        let mut map = self.0.map.lock();
+        if map.closed || in_callback() {
+            return Err(OpenError::Closed);
+        }
+        let old = map
+            .find(partition)
+            .map(Arc::clone)
+            .ok_or_else(|| OpenError::Unknown { partition: partition.clone() })?;
+        old.retire();
+        self.0.await_idle(&old);
+        let slot = map.next_slot;
+        map.next_slot += 1;
+        let opened = open(&Request {
+            shared: &self.0.shared,
+            name: partition.clone(),
+            dir: old.dir.clone(),
+            slot,
+            clean: None,
+            new_topic_id: self.0.new_topic_id(),
+            reopened: true,
+        })?;
+        self.0.shared.forget(old.slot);
+        if let Some(topic) = map.topics.get_mut(partition.topic()) {
+            topic.partitions.insert(partition.partition(), Arc::clone(&opened.partition));
+        }
+        map.recovered.retain(|recovered| recovered.partition != *partition);
+        map.recovered.push(opened.recovered);
+        Ok(Log::new(opened.partition, Arc::clone(&self.0)))
+    }
+
+    /// What opening found, one entry a partition; a reopened partition's last opening counts.
+    #[must_use]
+    pub fn recovered(&self) -> Vec<Recovered> {
+        self.0.map.lock().recovered.clone()
+    }
+
+    /// What opening the directory skipped or repaired, in prose.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let map = self.0.map.lock();
+        let of_partitions = map.recovered.iter().flat_map(|recovered| recovered.warnings.iter());
+        self.0.warnings.iter().chain(of_partitions).cloned().collect()
+    }
+
+    /// One step of the I/O of a store with [`Drive::Manual`]; elsewhere nothing. Returns whether
+    /// anything is still under way.
+    #[must_use]
+    pub fn turn(&self) -> bool {
+        self.0.shared.step()
+    }
+
+    /// Counts of what the store did.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.0.shared.counters.usage()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.0.root).finish()
+    }
+}
+
+impl StoreInner {
+    /// Blocks until none of a retired partition's I/O is under way.
+    fn await_idle(&self, partition: &Partition) {
+        loop {
+            let seen = partition.moved.seen();
+            if partition.writer.lock().is_idle() {
+                return;
+            }
+            if !self.shared.step() {
+                self.shared.clock.wait(&partition.moved, seen, None);
+            }
+        }
+    }
+
+    /// An id no topic has: random, and not zero.
+    fn new_topic_id(&self) -> TopicId {
+        new_topic_id(&*self.shared.entropy)
+    }
+}
+
+fn new_topic_id(entropy: &dyn Entropy) -> TopicId {
+    loop {
+        let bits = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
+        if let Some(id) = TopicId::new(bits.to_be_bytes()) {
+            return id;
+        }
+    }
+}
+
+/// Longest time a dropped store waits for its last flush.
+const DROP_WAIT: Duration = Duration::from_secs(2);
+
+impl Drop for StoreInner {
+    fn drop(&mut self) {
+        if self.map.get_mut().closed {
+            return;
+        }
+        for (.., partition) in self.map.get_mut().partitions() {
+            // Nobody waits for the answer; asking is what gets it flushed.
+            drop(partition.flush_ticket());
+        }
+        if self.shared.drive == Drive::Thread {
+            let seen = self.shared.ended.seen();
+            self.shared.stop();
+            let deadline = self.shared.clock.tick().after(DROP_WAIT);
+            self.shared.clock.wait(&self.shared.ended, seen, Some(deadline));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Settings, and the opening of a directory with them.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{LOCK_FILE, Map, Store, StoreInner, Topic, new_topic_id};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Drive, FlushMethod, OnDamage, Settings, Visibility};
+use crate::disk::{BlockingDirectory, Directory, EntryKind, Lock};
+use crate::entropy::{Entropy, OsEntropy};
+use crate::error::{Fault, FaultKind};
+use crate::ids::TopicPartition;
+use crate::log::clean;
+use crate::log::engine::{Engine, Shared};
+use crate::log::open::{OpenError, Opened, Request, open};
+
+/// A store's settings on their way to [`StoreBuilder::open`].
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct StoreBuilder {
+    settings: Settings,
+    drive: Drive,
+    directory: Option<Arc<dyn Directory>>,
+    clock: Option<Arc<dyn Clock>>,
+    entropy: Option<Arc<dyn Entropy>>,
+}
+
+impl StoreBuilder {
+    /// Where names and files are. Default: the file system.
+    pub fn directory(mut self, directory: Arc<dyn Directory>) -> Self {
+        self.directory = Some(directory);
+        self
+    }
+
+    /// Where time comes from. Default: the machine's clocks.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Where randomness comes from. Default: the kernel's.
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    /// Bytes after which a segment rolls, 4 KiB to 2 GiB − 1 (`segment.bytes`, 1 GiB).
+    pub const fn segment_bytes_max(mut self, bytes: u32) -> Self {
+        self.settings.segment_bytes_max = bytes;
+        self
+    }
+
+    /// Time between the first record and the last of a segment (`segment.ms`, 7 days).
+    pub fn segment_age_max(mut self, age: Duration) -> Self {
+        self.settings.segment_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// Bytes of log for one entry of the offset index (`index.interval.bytes`, 4096).
+    pub const fn index_interval_bytes(mut self, bytes: u32) -> Self {
+        self.settings.index_interval_bytes = bytes;
+        self
+    }
+
+    /// Bytes of the largest batch a client may append (`max.message.bytes`, 1 MiB + 12).
+    pub const fn message_bytes_max(mut self, bytes: u32) -> Self {
+        self.settings.message_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes of a partition written or in flight but not flushed (16 MiB). Recovery takes a bad
+    /// place for a torn write only if nothing valid stands further behind it than this.
+    pub const fn unflushed_bytes_max(mut self, bytes: u32) -> Self {
+        self.settings.unflushed_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes of a partition accepted but not yet written, above which appends wait (32 MiB).
+    pub const fn buffer_bytes_max(mut self, bytes: u32) -> Self {
+        self.settings.buffer_bytes_max = bytes;
+        self
+    }
+
+    /// Newly durable bytes after which the durable watermark is written down (8 MiB).
+    pub const fn watermark_bytes(mut self, bytes: u32) -> Self {
+        self.settings.watermark_bytes = bytes;
+        self
+    }
+
+    /// Longest time something accepted waits for a flush that nobody asked for (10 ms).
+    pub const fn flush_interval(mut self, interval: Duration) -> Self {
+        self.settings.flush_interval = interval;
+        self
+    }
+
+    /// How far readers see.
+    pub const fn visibility(mut self, visibility: Visibility) -> Self {
+        self.settings.visibility = visibility;
+        self
+    }
+
+    /// What to do with a damaged partition.
+    pub const fn on_damage(mut self, on_damage: OnDamage) -> Self {
+        self.settings.on_damage = on_damage;
+        self
+    }
+
+    /// How a durable append reaches the device.
+    pub const fn flush_method(mut self, method: FlushMethod) -> Self {
+        self.settings.flush_method = method;
+        self
+    }
+
+    /// Who runs the I/O.
+    pub const fn drive(mut self, drive: Drive) -> Self {
+        self.drive = drive;
+        self
+    }
+
+    /// Opens the store in `dir`, making the directory (not its parents) if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    ///
+    /// # Durability
+    ///
+    /// Everything a reader can see after this returns outlives power loss.
+    pub fn open(self, dir: impl AsRef<Path>) -> Result<Store, OpenError> {
+        self.settings.check()?;
+        let root = dir.as_ref().to_owned();
+        let directory = self.directory.unwrap_or_else(|| Arc::new(BlockingDirectory::new()));
+        let failed = |what: &'static str| {
+            let root = root.clone();
+            move |error| OpenError::Io(Fault::io(FaultKind::Directory, &root, what, error))
+        };
+        make_root(&*directory, &root).map_err(failed("the store's directory cannot be made"))?;
+        let lock = lock(&*directory, &root)?;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let entropy = self.entropy.unwrap_or_else(|| Arc::new(OsEntropy));
+        let shared = Shared::new(directory, clock, entropy, self.settings, self.drive)
+            .map_err(failed("the disk has no queue"))?;
+        let marker = clean::read(&*shared.directory, &root).unwrap_or_default();
+        clean::remove(&*shared.directory, &root)
+            .map_err(failed("the clean marker cannot be removed"))?;
+        let mut opening =
+            Opening { root: &root, shared: &shared, map: Map::default(), warnings: Vec::new() };
+        opening.partitions(&marker)?;
+        opening.drop_unfinished()?;
+        let Opening { map, warnings, .. } = opening;
+        if self.drive == Drive::Thread {
+            start_thread(&shared).map_err(failed("the I/O thread cannot be started"))?;
+        }
+        let map = Mutex::new(map);
+        Ok(Store(Arc::new(StoreInner { root, shared, map, _lock: lock, warnings })))
+    }
+}
+
+fn make_root(directory: &dyn Directory, root: &Path) -> io::Result<()> {
+    directory.create_dir(root)?;
+    match root.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => directory.sync_dir(parent),
+        Some(_) => directory.sync_dir(Path::new(".")),
+        None => Ok(()),
+    }
+}
+
+fn lock(directory: &dyn Directory, root: &Path) -> Result<Box<dyn Lock>, OpenError> {
+    let path = root.join(LOCK_FILE);
+    directory.lock(&path).map_err(|error| {
+        if error.kind() == io::ErrorKind::WouldBlock {
+            OpenError::Locked { path: root.to_owned() }
+        } else {
+            OpenError::Io(Fault::io(FaultKind::Directory, &path, "the lock cannot be taken", error))
+        }
+    })
+}
+
+fn start_thread(shared: &Arc<Shared>) -> io::Result<()> {
+    let engine = Engine::new(shared.directory.disk()?);
+    let shared = Arc::clone(shared);
+    std::thread::Builder::new()
+        .name("oncelog-io".to_owned())
+        .spawn(move || shared.run(engine))
+        .map(drop)
+}
+
+/// A directory being opened.
+struct Opening<'a> {
+    root: &'a Path,
+    shared: &'a Arc<Shared>,
+    map: Map,
+    warnings: Vec<String>,
+}
+
+impl Opening<'_> {
+    /// Opens every directory that is named like a partition.
+    fn partitions(&mut self, marker: &clean::CleanStore) -> Result<(), OpenError> {
+        let entries = self.shared.directory.list(self.root).map_err(|error| {
+            let what = "the store's directory cannot be listed";
+            OpenError::Io(Fault::io(FaultKind::Read, self.root, what, error))
+        })?;
+        for entry in entries {
+            let Some(name) = TopicPartition::from_directory_name(&entry.name) else { continue };
+            if entry.kind != EntryKind::Directory {
+                self.warnings.push(format!("{}: not a directory, left alone", entry.name));
+                continue;
+            }
+            let known = self.map.topics.get(name.topic()).map(|topic| topic.id);
+            let slot = self.map.next_slot;
+            let opened = open(&Request {
+                shared: self.shared,
+                clean: marker.get(&name),
+                dir: self.root.join(&entry.name),
+                slot,
+                new_topic_id: known.unwrap_or_else(|| new_topic_id(&*self.shared.entropy)),
+                name,
+                reopened: false,
+            })?;
+            self.map.next_slot += 1;
+            self.add(opened)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, opened: Opened) -> Result<(), OpenError> {
+        let Opened { partition, topic_id, recovered } = opened;
+        let name = partition.name.clone();
+        let topic = self
+            .map
+            .topics
+            .entry(name.topic().clone())
+            .or_insert_with(|| Topic { id: topic_id, partitions: BTreeMap::new() });
+        if topic.id != topic_id {
+            let expected = topic.id;
+            return Err(OpenError::InconsistentTopicId {
+                partition: name,
+                found: topic_id,
+                expected,
+            });
+        }
+        topic.partitions.insert(name.partition(), partition);
+        self.map.recovered.push(recovered);
+        Ok(())
+    }
+
+    /// A topic is made from its last partition down to partition 0, so one without partition 0 was
+    /// never finished. It is removed if it is empty, and kept with a warning if it is not.
+    fn drop_unfinished(&mut self) -> Result<(), OpenError> {
+        let unfinished: Vec<_> = self
+            .map
+            .topics
+            .iter()
+            .filter(|(_, topic)| !topic.partitions.contains_key(&0))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in unfinished {
+            let Some(topic) = self.map.topics.get(&name) else { continue };
+            let empty = topic.partitions.values().all(|open| {
+                let head = open.head.lock();
+                head.frontiers.log_end() == head.frontiers.log_start() && head.damage.is_empty()
+            });
+            if !empty {
+                self.warnings.push(format!("topic {name} has no partition 0"));
+                continue;
+            }
+            for partition in topic.partitions.values() {
+                remove_tree(&*self.shared.directory, &partition.dir).map_err(|error| {
+                    let what = "an unfinished topic cannot be removed";
+                    OpenError::Io(Fault::io(FaultKind::Directory, &partition.dir, what, error))
+                })?;
+            }
+            self.warnings.push(format!("topic {name} was never finished and is removed"));
+            self.map.topics.remove(&name);
+            self.map.recovered.retain(|recovered| *recovered.partition.topic() != name);
+        }
+        Ok(())
+    }
+}
+
+/// Removes a partition's directory: files, then the directory. The parent is not synced: if the
+/// names come back after a cut, they are removed again.
+fn remove_tree(directory: &dyn Directory, dir: &Path) -> io::Result<()> {
+    for entry in directory.list(dir)? {
+        directory.unlink(&dir.join(entry.name))?;
+    }
+    directory.remove_dir(dir)
+}

@@ -1,0 +1,185 @@
+//! Closing: everything durable, trimmed and described, so that the next open need not scan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Map, Store, StoreInner};
+use crate::config::Drive;
+use crate::error::{Fault, FaultKind};
+use crate::format::offsets_text;
+use crate::ids::{Offset, TopicId, TopicPartition};
+use crate::log::clean::{self, CleanPartition, CleanStore};
+use crate::log::head::{LogState, Reach};
+use crate::log::partition::Partition;
+use crate::log::ticket::{Answer, Ticket, in_callback};
+use crate::segment::replace::replace;
+
+/// Kafka's checkpoint files of a directory, all of them "topic partition offset".
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+
+/// Why a close was not clean. The store is closed all the same, and the next open scans what this
+/// names.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the store is closed, but not cleanly: {}", list(.faults))]
+#[non_exhaustive]
+pub struct CloseError {
+    /// What went wrong, one entry a partition or file.
+    pub faults: Vec<Fault>,
+}
+
+fn list(faults: &[Fault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Store {
+    /// Flushes everything, trims the files, writes indexes, checkpoints and the clean marker.
+    /// Handles answer `Closed` from then on. Closing again does nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`CloseError`] names what could not be closed cleanly, damaged partitions not included.
+    ///
+    /// # Durability
+    ///
+    /// Everything accepted before outlives power loss when this returns `Ok`.
+    pub fn close(&self) -> Result<(), CloseError> {
+        let inner = &*self.0;
+        if in_callback() {
+            let what = "a callback may not close the store that calls it";
+            let faults = vec![Fault::new(FaultKind::Reentrant, &inner.root, what)];
+            return Err(CloseError { faults });
+        }
+        let mut map = inner.map.lock();
+        if map.closed {
+            return Ok(());
+        }
+        map.closed = true;
+        let mut faults = Vec::new();
+        let mut marker = CleanStore::new();
+        for (name, topic, number, partition) in map.partitions() {
+            match inner.close_partition(partition) {
+                Ok(Some(closed)) => {
+                    let clean = closed.describe(topic.id);
+                    marker.insert(TopicPartition::new(name.clone(), number), clean);
+                }
+                Ok(None) => {}
+                Err(fault) => faults.push(fault),
+            }
+        }
+        inner.stop_thread();
+        if let Err(fault) = inner.write_markers(&map, &marker) {
+            faults.push(fault);
+        }
+        if faults.is_empty() { Ok(()) } else { Err(CloseError { faults }) }
+    }
+}
+
+/// A partition that was closed cleanly.
+struct Closed {
+    partition: Arc<Partition>,
+    end: Reach,
+}
+
+impl Closed {
+    fn describe(&self, topic_id: TopicId) -> CleanPartition {
+        let head = self.partition.head.lock();
+        let segments = head
+            .segments
+            .iter()
+            .map(|segment| (segment.base(), segment.end().map_or(0, |end| u64::from(end.get()))));
+        CleanPartition {
+            topic_id,
+            log_start: head.frontiers.log_start(),
+            log_end: self.end.mark.offset,
+            leader_epoch: head.leader_epoch,
+            last_crc: self.end.mark.last_crc,
+            segments: segments.collect(),
+        }
+    }
+}
+
+impl StoreInner {
+    /// Closes one partition; `None` for one that is damaged and so was only read.
+    fn close_partition(&self, partition: &Arc<Partition>) -> Result<Option<Closed>, Fault> {
+        let (before, ticket) = partition.begin_close();
+        let flushed = ticket.map_or(Ok(()), |ticket| {
+            partition.notify();
+            if self.shared.drive == Drive::Inline {
+                partition.run_inline();
+            }
+            ticket.wait().map(drop)
+        });
+        self.await_idle(partition);
+        let finished = match (before, flushed) {
+            (LogState::ReadOnly(_), _) => Ok(None),
+            (LogState::Offline(fault), _) => Err(fault),
+            (_, Err(error)) => {
+                let what = format!("the last flush failed: {error}");
+                Err(Fault::new(FaultKind::Sync, &partition.dir, what))
+            }
+            (_, Ok(())) => partition.finish(&mut partition.writer.lock()).map(Some),
+        };
+        partition.writer.lock().stop();
+        partition.wake_readers();
+        let closed = |end| Closed { partition: Arc::clone(partition), end };
+        finished.map(|end| end.map(closed))
+    }
+
+    fn stop_thread(&self) {
+        if self.shared.drive == Drive::Thread {
+            let seen = self.shared.ended.seen();
+            self.shared.stop();
+            self.shared.clock.wait(&self.shared.ended, seen, None);
+        }
+    }
+
+    /// Kafka's checkpoints, then the markers, which say that everything else is there.
+    fn write_markers(&self, map: &Map, marker: &CleanStore) -> Result<(), Fault> {
+        let directory = &*self.shared.directory;
+        let failed = |error| {
+            let what = "the checkpoints of a clean close cannot be written";
+            Fault::io(FaultKind::Write, &self.root, what, error)
+        };
+        let ends: BTreeMap<TopicPartition, Offset> =
+            marker.iter().map(|(name, clean)| (name.clone(), clean.log_end)).collect();
+        // Only where the start is not where the first segment says.
+        let starts = marker.iter().filter(|(_, clean)| {
+            clean.segments.first().is_none_or(|(base, _)| *base != clean.log_start)
+        });
+        let starts = starts.map(|(name, clean)| (name.clone(), clean.log_start)).collect();
+        for (name, entries) in
+            [(RECOVERY_POINTS, &ends), (LOG_STARTS, &starts), (HIGH_WATERMARKS, &ends)]
+        {
+            replace(directory, &self.root, name, offsets_text(entries).as_bytes())
+                .map_err(failed)?;
+        }
+        let all = map.partitions().count() == marker.len();
+        clean::write(directory, &self.root, marker, all).map_err(failed)
+    }
+}
+
+impl Partition {
+    /// Takes no more appends; returns the state before, and a ticket for what is not durable yet.
+    fn begin_close(&self) -> (LogState, Option<Ticket>) {
+        let mut head = self.head.lock();
+        let before = core::mem::replace(&mut head.state, LogState::Closed);
+        let writing = matches!(before, LogState::Online | LogState::Full);
+        (before, if writing { self.enqueue_flush(&mut head) } else { None })
+    }
+
+    /// A newer life of this partition begins: nothing more is accepted, written or answered here.
+    pub(in crate::log) fn retire(&self) {
+        let mut answers = Vec::new();
+        let what = "the partition was reopened before this was durable";
+        let fault = Fault::new(FaultKind::Stopped, &self.dir, what);
+        {
+            let mut writer = self.writer.lock();
+            writer.stop();
+            self.head.lock().fail(LogState::Stale, &fault, &mut answers);
+        }
+        answers.into_iter().for_each(Answer::give);
+        self.wake_readers();
+    }
+}

@@ -1,0 +1,12 @@
+//! What a partition is, without a disk, a clock or a thread: pure state machines.
+//!
+//! ```text
+//!   append ──▶ Roll: same segment?  ──▶ Frontiers: the next offset ──▶ Flush: accepted
+//!   write, sync completions ──▶ Flush: written, durable ──▶ Frontiers: what readers see
+//! ```
+//!
+//! Invariant: nothing in here can fail. A step is planned (and refused) before anything moves.
+
+pub(crate) mod flush;
+pub(crate) mod frontiers;
+pub(crate) mod roll;

@@ -1,0 +1,82 @@
+//! One segment: a `.log` of batches, its `.index`, and the ways to read and repair them.
+//!
+//! ```text
+//!   <topic>-<n>/00000000000000000042.log     batches from offset 42 on; zeros behind the end
+//!               00000000000000000042.index   offset → position, sparse; a cache, never evidence
+//!               oncelog.watermark            how far the partition is known durable (S5)
+//! ```
+//!
+//! Invariants:
+//! 1. The first batch's base offset is the segment's; each batch starts where the last one ended.
+//! 2. A sealed segment never changes, and its file ends with its last batch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::RwLock;
+
+use crate::disk::File;
+use crate::ids::{Offset, Position};
+
+pub(crate) mod offset_index;
+pub(crate) mod recover;
+pub(crate) mod replace;
+pub(crate) mod resync;
+pub(crate) mod walk;
+pub(crate) mod watermark;
+
+pub(crate) use offset_index::OffsetIndex;
+
+/// One segment, active or sealed.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    base: Offset,
+    path: PathBuf,
+    file: Arc<dyn File>,
+    index: RwLock<OffsetIndex>,
+    /// Where the last batch ends, once no more will be appended; `u32::MAX` before.
+    end: AtomicU32,
+}
+
+const ACTIVE: u32 = u32::MAX;
+
+impl Segment {
+    /// A segment that takes appends.
+    pub(crate) fn active(
+        base: Offset,
+        path: PathBuf,
+        file: Arc<dyn File>,
+        index: OffsetIndex,
+    ) -> Self {
+        Self { base, path, file, index: RwLock::new(index), end: AtomicU32::new(ACTIVE) }
+    }
+
+    /// Says that the last batch ends at `end` and no more will come.
+    pub(crate) fn finish(&self, end: Position) {
+        // Release: pairs with the Acquire in `end`, so that who sees the end sees the index.
+        self.end.store(end.get(), Ordering::Release);
+    }
+
+    /// Where the last batch ends, if no more will come.
+    pub(crate) fn end(&self) -> Option<Position> {
+        let end = self.end.load(Ordering::Acquire);
+        (end != ACTIVE).then(|| Position::new(end))
+    }
+
+    pub(crate) const fn base(&self) -> Offset {
+        self.base
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) const fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    pub(crate) const fn index(&self) -> &RwLock<OffsetIndex> {
+        &self.index
+    }
+}

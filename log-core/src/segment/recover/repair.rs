@@ -1,0 +1,126 @@
+//! Making what a scan found durable before anyone sees it.
+//!
+//! ```text
+//!   1 leftovers unlinked, names flushed
+//!   2 each segment cut to its last batch                      (only without damage)
+//!   3 every byte above the watermark written anew, flushed    (S3)
+//!   4 the offset indexes rebuilt beside and renamed
+//! ```
+//!
+//! Step 3 looks idle and is not: after a failed flush the kernel may hold clean pages that never
+//! reached the disk (fsync(2) on Linux reports the error once), so bytes that can be read now may
+//! be gone after the next cut. Writing them again is the only way to know.
+
+use std::path::Path;
+
+use super::{Scan, Scanned, index_path};
+use crate::disk::Directory;
+use crate::disk::aligned::BLOCK_BYTES;
+use crate::error::{Fault, FaultKind};
+use crate::ids::{Offset, Position};
+use crate::int::{u64_from, usize_from};
+use crate::mutant::{self, Mutant};
+use crate::segment::replace::{read_small, replace, write_full};
+use crate::segment::walk::read_full;
+use crate::segment::watermark::Watermark;
+
+/// Bytes copied at once when the tail is written anew.
+const COPY_BYTES: u64 = 256 * 1024;
+
+/// What the repair did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Repaired {
+    pub(crate) rewritten_bytes: u64,
+    pub(crate) indexes_rebuilt: u32,
+}
+
+/// Makes `scan` durable in `dir`.
+///
+/// # Durability
+///
+/// Everything up to the end of the log outlives power loss once this returns `Ok`. Cut anywhere
+/// before, the next scan finds the same log or a shorter one that nobody has seen.
+pub(crate) fn repair(
+    directory: &dyn Directory,
+    dir: &Path,
+    scan: &Scan,
+    watermark: Option<&Watermark>,
+) -> Result<Repaired, Fault> {
+    let failed =
+        |what: &'static str| move |error| Fault::io(FaultKind::Directory, dir, what, error);
+    for orphan in &scan.orphans {
+        directory.unlink(orphan).map_err(failed("a leftover segment cannot be removed"))?;
+    }
+    directory.sync_dir(dir).map_err(failed("the names cannot be made durable"))?;
+    let mut repaired = Repaired::default();
+    for (index, scanned) in scan.segments.iter().enumerate() {
+        let sealed = index + 1 < scan.segments.len();
+        if sealed {
+            scanned
+                .segment
+                .finish(Position::new(u32::try_from(scanned.end).unwrap_or(u32::MAX - 1)));
+        }
+        repaired.rewritten_bytes += settle(scanned, scan.damage.is_empty(), watermark)?;
+        if sealed {
+            repaired.indexes_rebuilt += u32::from(rebuild_index(directory, dir, scanned)?);
+        }
+    }
+    Ok(repaired)
+}
+
+/// Cuts one segment to its last batch and writes anew what is not known durable.
+fn settle(scanned: &Scanned, cut: bool, watermark: Option<&Watermark>) -> Result<u64, Fault> {
+    let path = scanned.segment.path();
+    let file = &**scanned.segment.file();
+    let from = durable_bytes(scanned.segment.base(), watermark).min(scanned.end);
+    let trim = cut && scanned.file_bytes > scanned.end && !mutant::on(Mutant::KeepTornTail);
+    if !trim && from == scanned.end {
+        return Ok(0);
+    }
+    let failed = |what| move |error| Fault::io(FaultKind::Write, path, what, error);
+    if trim {
+        file.set_len(scanned.end).map_err(failed("the torn tail cannot be cut off"))?;
+    }
+    let mut at = from - from % u64_from(BLOCK_BYTES);
+    let start = at;
+    let mut buffer = vec![0; usize_from(COPY_BYTES.min(scanned.end - at))];
+    while at < scanned.end && !mutant::on(Mutant::SkipTailRewrite) {
+        let len = usize_from((scanned.end - at).min(COPY_BYTES));
+        let chunk = buffer.get_mut(..len).unwrap_or_default();
+        let read = read_full(file, at, chunk)
+            .map_err(|error| Fault::io(FaultKind::Read, path, "the tail cannot be read", error))?;
+        if read == 0 {
+            break;
+        }
+        let chunk = chunk.get(..read).unwrap_or_default();
+        write_full(file, at, chunk).map_err(failed("the tail cannot be written anew"))?;
+        at += u64_from(read);
+    }
+    file.sync().map_err(|error| {
+        Fault::io(FaultKind::Sync, path, "the recovered tail cannot be made durable", error)
+    })?;
+    Ok(at - start)
+}
+
+/// Bytes of segment `base` that the watermark vouches for.
+fn durable_bytes(base: Offset, watermark: Option<&Watermark>) -> u64 {
+    match watermark {
+        Some(mark) if base < mark.segment => u64::MAX,
+        Some(mark) if base == mark.segment => u64::from(mark.position.get()),
+        _ => 0,
+    }
+}
+
+/// Puts the scanned index in place of a file that says something else; returns whether it did.
+fn rebuild_index(directory: &dyn Directory, dir: &Path, scanned: &Scanned) -> Result<bool, Fault> {
+    let path = index_path(scanned.segment.path());
+    let bytes = scanned.segment.index().read().to_bytes();
+    // An index that cannot be read is as good as none.
+    if read_small(directory, &path).ok().flatten().is_some_and(|found| found == bytes) {
+        return Ok(false);
+    }
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    replace(directory, dir, name, &bytes)
+        .map(|()| true)
+        .map_err(|error| Fault::io(FaultKind::Write, &path, "the index cannot be rebuilt", error))
+}

@@ -1,0 +1,67 @@
+//! Putting whole small files in place: written beside, made durable, then renamed over.
+//!
+//! A cut at any point leaves the old content or the new one, never a mix (rename(2)).
+
+use std::io;
+use std::path::Path;
+
+use crate::disk::{Directory, File, Open};
+use crate::int::{u64_from, usize_from};
+
+/// Largest small file that is read whole: hostile directories must not exhaust memory.
+const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Replaces `dir/name` by `bytes`.
+///
+/// # Durability
+///
+/// Durable when it returns.
+pub(crate) fn replace(
+    directory: &dyn Directory,
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.tmp"));
+    match directory.unlink(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = directory.open(&temporary, Open::Create)?;
+    write_full(&*file, 0, bytes)?;
+    file.sync()?;
+    directory.rename(&temporary, &dir.join(name))?;
+    directory.sync_dir(dir)
+}
+
+/// The whole content of a small file; `None` if there is no such file.
+pub(crate) fn read_small(directory: &dyn Directory, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match directory.open(path, Open::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let bytes = file.len()?;
+    if bytes > SMALL_FILE_BYTES_MAX {
+        let what = format!("{bytes} bytes are more than any such file has");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    let mut content = vec![0; usize_from(bytes)];
+    let read = super::walk::read_full(&*file, 0, &mut content)?;
+    content.truncate(read);
+    Ok(Some(content))
+}
+
+/// Writes all of `bytes`, going on after short writes.
+pub(crate) fn write_full(file: &dyn File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut written = 0;
+    while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+        match file.write_at(at + u64_from(written), rest) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(bytes) => written += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Finding the next batch behind a bad place.
+//!
+//! Byte by byte: a place counts only if a whole batch stands there with a right checksum and an
+//! offset the log could have reached. Work is bounded whatever the bytes: checksums are computed
+//! over at most [`WORK_FACTOR`] times the bytes searched.
+
+use std::io;
+
+use super::walk::{BATCH_BYTES_LIMIT, Window};
+use crate::disk::File;
+use crate::format::{BatchView, HEADER_BYTES, batch_bytes};
+use crate::ids::Offset;
+use crate::int::{u64_from, usize_from};
+
+const WORK_FACTOR: u64 = 16;
+const STEP_BYTES: u64 = 64 * 1024;
+/// Where reading fails, the search goes on at the next sector.
+const SECTOR_BYTES: u64 = 512;
+/// The byte that says "record batch v2", and where it stands.
+const MAGIC_AT: usize = 16;
+const MAGIC: u8 = 2;
+
+/// A batch found behind a bad place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) position: u64,
+    pub(crate) base: Offset,
+}
+
+/// The first batch in `from..limit` whose base offset is `least` or later.
+pub(crate) fn next_batch(file: &dyn File, from: u64, limit: u64, least: Offset) -> Option<Found> {
+    let mut search = Search {
+        window: Window::new(file),
+        batch: Window::new(file),
+        limit,
+        least,
+        budget: limit.saturating_sub(from).saturating_mul(WORK_FACTOR),
+    };
+    let mut at = from;
+    while at < limit {
+        match search.step(at) {
+            Ok(Progress::Found(found)) => return Some(found),
+            Ok(Progress::Nothing(next)) => at = next,
+            Ok(Progress::Exhausted) => return None,
+            Err(_) => at = (at / SECTOR_BYTES + 1) * SECTOR_BYTES,
+        }
+    }
+    None
+}
+
+enum Progress {
+    Found(Found),
+    /// Nothing starts before here.
+    Nothing(u64),
+    Exhausted,
+}
+
+struct Search<'a> {
+    window: Window<'a>,
+    batch: Window<'a>,
+    limit: u64,
+    least: Offset,
+    budget: u64,
+}
+
+impl Search<'_> {
+    fn step(&mut self, at: u64) -> io::Result<Progress> {
+        let overlap = u64_from(HEADER_BYTES);
+        let bytes = self.window.bytes(at, (self.limit - at).min(STEP_BYTES + overlap))?;
+        if u64_from(bytes.len()) < overlap {
+            return Ok(Progress::Nothing(self.limit));
+        }
+        let starts = bytes.len() - HEADER_BYTES + 1;
+        for (index, header) in bytes.windows(HEADER_BYTES).enumerate() {
+            if header.get(MAGIC_AT) != Some(&MAGIC) {
+                continue;
+            }
+            let position = at + u64_from(index);
+            let Some(need) = plausible(header, self.least, self.limit - position) else { continue };
+            if self.budget < need {
+                return Ok(Progress::Exhausted);
+            }
+            self.budget -= need;
+            let raw = self.batch.bytes(position, need)?;
+            if let Ok(view) = BatchView::parse(raw)
+                && view.verify_crc().is_ok()
+            {
+                return Ok(Progress::Found(Found { position, base: view.base_offset() }));
+            }
+        }
+        Ok(Progress::Nothing(at + u64_from(starts)))
+    }
+}
+
+/// The size of the batch whose header this may be, if it may be one at all.
+fn plausible(header: &[u8], least: Offset, left: u64) -> Option<u64> {
+    let need = batch_bytes(header).ok()??;
+    let base = header.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes))?;
+    let near = base >= least.get() && base - least.get() <= i64::from(i32::MAX);
+    (near && need <= left && need <= u64::from(BATCH_BYTES_LIMIT)).then_some(need)
+}
+
+/// One past the last byte of `from..limit` that is not zero; `from` if all are.
+pub(crate) fn content_end(file: &dyn File, from: u64, limit: u64) -> u64 {
+    let mut end = limit;
+    let mut window = Window::new(file);
+    while end > from {
+        let start = end.saturating_sub(STEP_BYTES).max(from);
+        match window.bytes(start, end - start) {
+            Ok(bytes) => match bytes.iter().rposition(|byte| *byte != 0) {
+                Some(last) => return start + u64_from(last) + 1,
+                None => end = start,
+            },
+            // What cannot be read may be anything.
+            Err(_) => return end,
+        }
+    }
+    usize_from(from).try_into().unwrap_or(from)
+}

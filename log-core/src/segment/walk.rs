@@ -1,0 +1,217 @@
+//! From batch to batch through a segment file, checking everything on the way.
+//!
+//! ```text
+//!   batch ─▶ batch ─▶ batch ─▶ ?
+//!                              ├ End    the limit, or nothing but zeros up to it
+//!                              ├ Bad    bytes that are no batch, or not the next one
+//!                              └ Unreadable   the device said no, twice
+//! ```
+//!
+//! Checked: framing, magic, CRC-32C, and continuity: each batch starts at the offset after the
+//! last one. The base offset stands outside the checksum, so continuity is what guards it.
+
+use std::io;
+
+use crate::disk::File;
+use crate::format::{BatchError, BatchView, HEADER_BYTES, batch_bytes};
+use crate::ids::{Offset, Position};
+use crate::int::{u32_saturated, u64_from, usize_from};
+use crate::mutant::{self, Mutant};
+
+/// No batch is larger: what a reader may have to hold in memory, whatever the bytes say.
+pub(crate) const BATCH_BYTES_LIMIT: u32 = 64 * 1024 * 1024;
+
+/// Bytes read at once.
+const WINDOW_BYTES: u64 = 256 * 1024;
+
+/// Why a walk ended.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// At the limit, or before zeros that reach up to it.
+    End,
+    /// What stands here is not the next batch.
+    Bad(BadPlace),
+    /// The bytes cannot be read.
+    Unreadable(io::Error),
+}
+
+/// Why bytes are not the next batch.
+#[derive(Debug)]
+pub(crate) enum BadPlace {
+    /// Not a batch, or a damaged one.
+    Batch(BatchError),
+    /// The log ends inside it.
+    Torn { need: u64, have: u64 },
+    /// A batch, but another one belongs here.
+    Discontinuous { expected: Offset, found: Offset },
+    /// Zeros, and something behind them.
+    Hole,
+    /// A batch that ends with the largest offset there is.
+    NoOffsetLeft,
+}
+
+impl core::fmt::Display for BadPlace {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Batch(error) => error.fmt(f),
+            Self::Torn { need, have } => write!(f, "a batch of {need} bytes has only {have} left"),
+            Self::Discontinuous { expected, found } => {
+                write!(f, "a batch at offset {found} stands where offset {expected} belongs")
+            }
+            Self::Hole => f.write_str("zeros stand where a batch belongs"),
+            Self::NoOffsetLeft => f.write_str("the batch uses up the last offset there is"),
+        }
+    }
+}
+
+/// A walk in progress.
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    window: Window<'a>,
+    at: u64,
+    limit: u64,
+    expected: Option<Offset>,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk over `file[from..limit]` whose first batch starts at `expected`, where known.
+    pub(crate) fn new(
+        file: &'a dyn File,
+        from: Position,
+        limit: u64,
+        expected: Option<Offset>,
+    ) -> Self {
+        Self { window: Window::new(file), at: from.get().into(), limit, expected }
+    }
+
+    /// Where the next batch starts.
+    pub(crate) const fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The next batch and where it starts; the walk stands behind it afterwards.
+    pub(crate) fn next(&mut self) -> Result<(Position, BatchView<'_>), Stop> {
+        let bytes = self.next_len()?;
+        let at = self.at;
+        let raw = self.window.bytes(at, bytes).map_err(Stop::Unreadable)?;
+        if u64_from(raw.len()) < bytes {
+            let have = u64_from(raw.len());
+            return Err(Stop::Bad(BadPlace::Torn { need: bytes, have }));
+        }
+        let view = BatchView::parse(raw)
+            .and_then(|view| view.verify_crc().map(|()| view))
+            .map_err(|error| Stop::Bad(BadPlace::Batch(error)))?;
+        if let Some(expected) = self.expected
+            && expected != view.base_offset()
+            && !mutant::on(Mutant::SkipContinuity)
+        {
+            let found = view.base_offset();
+            return Err(Stop::Bad(BadPlace::Discontinuous { expected, found }));
+        }
+        // A log ends before the last offset there is.
+        let Some(next) = view.next_offset() else { return Err(Stop::Bad(BadPlace::NoOffsetLeft)) };
+        self.expected = Some(next);
+        self.at = at + bytes;
+        Ok((Position::new(u32_saturated(usize_from(at))), view))
+    }
+
+    /// Learns from the header how long the batch at `at` is.
+    fn next_len(&mut self) -> Result<u64, Stop> {
+        let left = self.limit.saturating_sub(self.at);
+        if left == 0 {
+            return Err(Stop::End);
+        }
+        let want = left.min(u64_from(HEADER_BYTES));
+        let header = self.window.bytes(self.at, want).map_err(Stop::Unreadable)?;
+        if header.iter().all(|byte| *byte == 0) {
+            return Err(self.zeros());
+        }
+        match batch_bytes(header) {
+            Err(error) => Err(Stop::Bad(BadPlace::Batch(error))),
+            Ok(Some(need)) if need <= left && need <= u64::from(BATCH_BYTES_LIMIT) => Ok(need),
+            Ok(Some(need)) => Err(Stop::Bad(BadPlace::Torn { need, have: left })),
+            Ok(None) => {
+                let need = u64_from(HEADER_BYTES);
+                Err(Stop::Bad(BadPlace::Torn { need, have: left }))
+            }
+        }
+    }
+
+    /// Zeros end a log; zeros with something behind them are a hole.
+    fn zeros(&mut self) -> Stop {
+        match self.window.next_nonzero(self.at, self.limit) {
+            Err(error) => Stop::Unreadable(error),
+            Ok(None) => Stop::End,
+            Ok(Some(_)) => Stop::Bad(BadPlace::Hole),
+        }
+    }
+}
+
+/// A moving window over a file: reads ahead, and reads again once where the device errs.
+#[derive(Debug)]
+pub(crate) struct Window<'a> {
+    file: &'a dyn File,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Window<'a> {
+    pub(crate) const fn new(file: &'a dyn File) -> Self {
+        Self { file, start: 0, bytes: Vec::new() }
+    }
+
+    /// Up to `len` bytes from `at`; fewer only at the end of the file.
+    pub(crate) fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
+        let held = self.start..self.start + u64_from(self.bytes.len());
+        if !(held.contains(&at) && at + len <= held.end) {
+            self.load(at, len.max(WINDOW_BYTES)).or_else(|_| self.load(at, len))?;
+        }
+        let from = usize_from(at - self.start);
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        Ok(rest.get(..usize_from(len)).unwrap_or(rest))
+    }
+
+    /// The first byte in `from..limit` that is not zero.
+    pub(crate) fn next_nonzero(&mut self, from: u64, limit: u64) -> io::Result<Option<u64>> {
+        let mut at = from;
+        while at < limit {
+            let bytes = self.bytes(at, (limit - at).min(WINDOW_BYTES))?;
+            if bytes.is_empty() {
+                break;
+            }
+            if let Some(index) = bytes.iter().position(|byte| *byte != 0) {
+                return Ok(Some(at + u64_from(index)));
+            }
+            at += u64_from(bytes.len());
+        }
+        Ok(None)
+    }
+
+    fn load(&mut self, at: u64, len: u64) -> io::Result<()> {
+        let file_bytes = self.file.len()?;
+        let len = usize_from(len.min(file_bytes.saturating_sub(at)));
+        self.start = at;
+        self.bytes.clear();
+        self.bytes.resize(len, 0);
+        let read = read_full(self.file, at, &mut self.bytes);
+        self.bytes.truncate(*read.as_ref().unwrap_or(&0));
+        read.map(drop)
+    }
+}
+
+/// Reads until `buffer` is full or the file ends; returns how many bytes. Short reads go on; one
+/// error is tried again, since reading is the one thing that may be.
+pub(crate) fn read_full(file: &dyn File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    let mut failed_at = None;
+    while let Some(rest) = buffer.get_mut(read..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(at + u64_from(read), rest) {
+            Ok(0) => break,
+            Ok(bytes) => read += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if failed_at == Some(read) => return Err(error),
+            Err(_) => failed_at = Some(read),
+        }
+    }
+    Ok(read)
+}

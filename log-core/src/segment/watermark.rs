@@ -1,0 +1,151 @@
+//! The durable watermark: how far a partition is known to be on stable storage (S5).
+//!
+//! ```text
+//!   0          8          16          32          40        48        56    60    64    68    72
+//!   ├ ONCEWMK1 ┼ sequence ┼ topic id  ┼ log start ┼ durable ┼ segment ┼ pos ┼ crc ┼ epo ┼ sum ┤
+//!                                                   offset    base          last
+//!   slot 0 at byte 0, slot 1 at byte 4096; written in turn, each within one sector
+//! ```
+//!
+//! It tells a torn tail from bit rot: above it a bad place is a write that a power cut took back,
+//! below it the bad place was once good. Big-endian; `sum` is CRC-32 over bytes 0 to 68.
+//!
+//! Invariants:
+//! 1. A slot is written only after the flush it reports, and flushed itself before it counts.
+//! 2. The slot written is never the newest one, so a torn write loses nothing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{Directory, File, Open};
+use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
+
+use super::replace::write_full;
+use super::walk::read_full;
+
+/// The file's name in a partition's directory; a suffix Kafka's loader ignores.
+pub(crate) const FILE_NAME: &str = "oncelog.watermark";
+
+const MAGIC: [u8; 8] = *b"ONCEWMK1";
+const SLOT_BYTES: usize = 512;
+const SLOT_STRIDE: u64 = 4096;
+const SUMMED_BYTES: usize = 68;
+const FILE_BYTES: u64 = SLOT_STRIDE + 512;
+
+const _: () = assert!(8 + 8 + 16 + 8 + 8 + 8 + 4 + 4 + 4 == SUMMED_BYTES);
+const _: () = assert!(SUMMED_BYTES + 4 <= SLOT_BYTES);
+
+/// What one slot says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Watermark {
+    pub(crate) topic_id: TopicId,
+    pub(crate) log_start: Offset,
+    pub(crate) durable: Offset,
+    pub(crate) segment: Offset,
+    pub(crate) position: Position,
+    pub(crate) last_crc: u32,
+    pub(crate) leader_epoch: LeaderEpoch,
+}
+
+impl Watermark {
+    fn to_slot(self, sequence: u64) -> [u8; SLOT_BYTES] {
+        let mut bytes = Vec::with_capacity(SLOT_BYTES);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&sequence.to_be_bytes());
+        bytes.extend_from_slice(&self.topic_id.to_bytes());
+        bytes.extend_from_slice(&self.log_start.get().to_be_bytes());
+        bytes.extend_from_slice(&self.durable.get().to_be_bytes());
+        bytes.extend_from_slice(&self.segment.get().to_be_bytes());
+        bytes.extend_from_slice(&self.position.get().to_be_bytes());
+        bytes.extend_from_slice(&self.last_crc.to_be_bytes());
+        bytes.extend_from_slice(&self.leader_epoch.get().to_be_bytes());
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+        let mut slot = [0; SLOT_BYTES];
+        for (target, source) in slot.iter_mut().zip(bytes) {
+            *target = source;
+        }
+        slot
+    }
+
+    fn from_slot(slot: &[u8]) -> Option<(u64, Self)> {
+        let summed = slot.get(..SUMMED_BYTES)?;
+        let sum = u32::from_be_bytes(*slot.get(SUMMED_BYTES..)?.first_chunk()?);
+        if crc32fast::hash(summed) != sum || !summed.starts_with(&MAGIC) {
+            return None;
+        }
+        let offset = |at: usize| Offset::new(i64::from_be_bytes(*summed.get(at..)?.first_chunk()?));
+        let number = |at: usize| Some(u32::from_be_bytes(*summed.get(at..)?.first_chunk()?));
+        let mark = Self {
+            topic_id: TopicId::new(*summed.get(16..)?.first_chunk()?)?,
+            log_start: offset(32)?,
+            durable: offset(40)?,
+            segment: offset(48)?,
+            position: Position::new(number(56)?),
+            last_crc: number(60)?,
+            leader_epoch: LeaderEpoch::new(number(64)?.cast_signed())?,
+        };
+        Some((u64::from_be_bytes(*summed.get(8..)?.first_chunk()?), mark))
+    }
+}
+
+/// The open sidecar.
+#[derive(Debug)]
+pub(crate) struct WatermarkFile {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    sequence: u64,
+}
+
+impl WatermarkFile {
+    /// The newest valid mark in `dir`, under whatever topic id; `None` without file or valid slot.
+    pub(crate) fn read(directory: &dyn Directory, dir: &Path) -> io::Result<Option<Watermark>> {
+        match directory.open(&dir.join(FILE_NAME), Open::Read) {
+            Ok(file) => Ok(newest(&*file)?.map(|(_, mark)| mark)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens the sidecar to write, creating it if need be. The caller makes its name durable.
+    pub(crate) fn open(directory: &dyn Directory, dir: &Path) -> io::Result<Self> {
+        let path = dir.join(FILE_NAME);
+        let file = match directory.open(&path, Open::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                directory.open(&path, Open::Create)?
+            }
+            other => other?,
+        };
+        let sequence = newest(&*file)?.map_or(0, |(sequence, _)| sequence);
+        if file.len()? < FILE_BYTES {
+            file.allocate(FILE_BYTES)?;
+        }
+        Ok(Self { path, file, sequence })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes `mark` into the older slot and flushes it.
+    ///
+    /// # Durability
+    ///
+    /// Durable when it returns `Ok`; after an error the newest mark is one of the last two.
+    pub(crate) fn write(&mut self, mark: Watermark) -> io::Result<()> {
+        self.sequence += 1;
+        let slot = mark.to_slot(self.sequence);
+        write_full(&*self.file, (self.sequence % 2) * SLOT_STRIDE, &slot)?;
+        self.file.sync()
+    }
+}
+
+fn newest(file: &dyn File) -> io::Result<Option<(u64, Watermark)>> {
+    let mut best: Option<(u64, Watermark)> = None;
+    for index in 0..2 {
+        let mut slot = [0; SLOT_BYTES];
+        read_full(file, index * SLOT_STRIDE, &mut slot)?;
+        best = best.into_iter().chain(Watermark::from_slot(&slot)).max_by_key(|found| found.0);
+    }
+    Ok(best)
+}
