@@ -363,13 +363,10 @@ impl Partition {
         Ok(())
     }
 
-    /// Wakes everyone who waits for a frontier or the state.
-    pub(crate) fn wake_readers(&self) {
-        let wakers = core::mem::take(&mut self.head.lock().wakers);
+    /// Tells everyone who waits for a frontier or the state; wakers are left in `answers`.
+    pub(crate) fn wake_readers(&self, answers: &mut Vec<Answer>) {
+        answers.extend(core::mem::take(&mut self.head.lock().wakers).into_iter().map(Answer::Wake));
         self.moved.raise();
-        for waker in wakers {
-            super::ticket::guarded(|| waker.wake());
-        }
     }
 }
 

@@ -264,7 +264,7 @@ impl Queue {
     pub(crate) fn reach(&mut self, to: Offset, ready: &mut Vec<Answer>) {
         while self.waiting.front().is_some_and(|(end, ..)| *end <= to) {
             if let Some((_, appended, cell)) = self.waiting.pop_front() {
-                ready.push(Answer { cell, outcome: Ok(appended) });
+                ready.push(Answer::Outcome(cell, Ok(appended)));
             }
         }
     }
@@ -273,7 +273,7 @@ impl Queue {
     pub(crate) fn fail(&mut self, fault: &Fault, ready: &mut Vec<Answer>) {
         for (_, _, cell) in self.waiting.drain(..) {
             let outcome = Err(AppendError::Indeterminate(fault.clone()));
-            ready.push(Answer { cell, outcome });
+            ready.push(Answer::Outcome(cell, outcome));
         }
     }
 
@@ -288,15 +288,20 @@ impl Queue {
     }
 }
 
-/// An answer to be given once no lock is held.
+/// News for somebody, to be given once no lock is held.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    cell: Arc<Promise>,
-    outcome: Outcome,
+pub(crate) enum Answer {
+    /// An append's outcome.
+    Outcome(Arc<Promise>, Outcome),
+    /// Something moved.
+    Wake(Waker),
 }
 
 impl Answer {
     pub(crate) fn give(self) {
-        self.cell.finish(self.outcome);
+        match self {
+            Self::Outcome(promise, outcome) => promise.finish(outcome),
+            Self::Wake(waker) => guarded(|| waker.wake()),
+        }
     }
 }

@@ -406,7 +406,7 @@ impl Partition {
         let durable = writer.reach(writer.flush.durable());
         let moved = self.head.lock().publish(written, durable, now, answers);
         if moved {
-            self.wake_readers();
+            self.wake_readers(answers);
         }
     }
 
@@ -419,7 +419,7 @@ impl Partition {
     ) {
         writer.offline = true;
         self.head.lock().fail(LogState::Offline(fault.clone()), fault, answers);
-        self.wake_readers();
+        self.wake_readers(answers);
     }
 
     /// Trims and marks the active segment: the last thing before a clean close.

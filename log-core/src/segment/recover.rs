@@ -107,12 +107,13 @@ pub(crate) fn scan(candidates: Vec<Candidate>, rules: &Rules) -> Result<Scan, Fa
         },
     };
     let bases: Vec<Offset> = candidates.iter().map(|candidate| candidate.base).collect();
-    let mut with_batches: Vec<bool> = candidates.iter().map(has_batch).collect();
+    let filled: Vec<bool> = candidates.iter().map(has_batch).collect();
+    let last_filled = filled.iter().rposition(|filled| *filled);
     for (index, candidate) in candidates.into_iter().enumerate() {
-        with_batches.drain(..1);
-        let later =
-            Later { next: bases.get(index + 1).copied(), batches: with_batches.contains(&true) };
-        scanner.segment(candidate, later)?;
+        let next = bases.get(index + 1).copied();
+        let later = Later { next, batches: last_filled.is_some_and(|last| last > index) };
+        let empty = filled.get(index) == Some(&false);
+        scanner.segment(candidate, empty, later)?;
     }
     Ok(scanner.finish())
 }
@@ -147,8 +148,12 @@ enum Verdict {
 }
 
 impl Scanner {
-    fn segment(&mut self, candidate: Candidate, later: Later) -> Result<(), Fault> {
-        let empty = !has_batch(&candidate);
+    fn segment(
+        &mut self,
+        candidate: Candidate,
+        empty: bool,
+        later: Later,
+    ) -> Result<(), Fault> {
         let first = self.scan.segments.is_empty();
         if !first && candidate.base != self.expected {
             if empty && !self.is_durable(candidate.base, Position::ZERO) {

@@ -30,8 +30,8 @@ pub(crate) struct Found {
 /// The first batch in `from..limit` whose base offset is `least` or later.
 pub(crate) fn next_batch(file: &dyn File, from: u64, limit: u64, least: Offset) -> Option<Found> {
     let mut search = Search {
-        window: Window::new(file),
-        batch: Window::new(file),
+        window: Window::new(file, limit),
+        batch: Window::new(file, limit),
         limit,
         least,
         budget: limit.saturating_sub(from).saturating_mul(WORK_FACTOR),
@@ -103,7 +103,7 @@ fn plausible(header: &[u8], least: Offset, left: u64) -> Option<u64> {
 /// One past the last byte of `from..limit` that is not zero; `from` if all are.
 pub(crate) fn content_end(file: &dyn File, from: u64, limit: u64) -> u64 {
     let mut end = limit;
-    let mut window = Window::new(file);
+    let mut window = Window::new(file, limit);
     while end > from {
         let start = end.saturating_sub(STEP_BYTES).max(from);
         match window.bytes(start, end - start) {

@@ -81,7 +81,7 @@ impl<'a> Walk<'a> {
         limit: u64,
         expected: Option<Offset>,
     ) -> Self {
-        Self { window: Window::new(file), at: from.get().into(), limit, expected }
+        Self { window: Window::new(file, limit), at: from.get().into(), limit, expected }
     }
 
     /// Where the next batch starts.
@@ -151,16 +151,18 @@ impl<'a> Walk<'a> {
 #[derive(Debug)]
 pub(crate) struct Window<'a> {
     file: &'a dyn File,
+    limit: u64,
     start: u64,
     bytes: Vec<u8>,
 }
 
 impl<'a> Window<'a> {
-    pub(crate) const fn new(file: &'a dyn File) -> Self {
-        Self { file, start: 0, bytes: Vec::new() }
+    /// A window that never looks at or past byte `limit`.
+    pub(crate) const fn new(file: &'a dyn File, limit: u64) -> Self {
+        Self { file, limit, start: 0, bytes: Vec::new() }
     }
 
-    /// Up to `len` bytes from `at`; fewer only at the end of the file.
+    /// Up to `len` bytes from `at`; fewer only at the limit or the end of the file.
     pub(crate) fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
         let held = self.start..self.start + u64_from(self.bytes.len());
         if !(held.contains(&at) && at + len <= held.end) {
@@ -188,8 +190,7 @@ impl<'a> Window<'a> {
     }
 
     fn load(&mut self, at: u64, len: u64) -> io::Result<()> {
-        let file_bytes = self.file.len()?;
-        let len = usize_from(len.min(file_bytes.saturating_sub(at)));
+        let len = usize_from(len.min(self.limit.saturating_sub(at)));
         self.start = at;
         self.bytes.clear();
         self.bytes.resize(len, 0);

@@ -122,7 +122,9 @@ impl StoreInner {
             (_, Ok(())) => partition.finish(&mut partition.writer.lock()).map(Some),
         };
         partition.writer.lock().stop();
-        partition.wake_readers();
+        let mut answers = Vec::new();
+        partition.wake_readers(&mut answers);
+        answers.into_iter().for_each(Answer::give);
         let closed = |end| Closed { partition: Arc::clone(partition), end };
         finished.map(|end| end.map(closed))
     }
@@ -179,7 +181,7 @@ impl Partition {
             writer.stop();
             self.head.lock().fail(LogState::Stale, &fault, &mut answers);
         }
+        self.wake_readers(&mut answers);
         answers.into_iter().for_each(Answer::give);
-        self.wake_readers();
     }
 }
