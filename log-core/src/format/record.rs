@@ -121,6 +121,7 @@ impl<'a> Records<'a> {
         }
     }
 
+    #[inline]
     fn read_next(&mut self) -> Result<RecordView<'a>, RecordFault> {
         if self.rest.is_empty() {
             return Err(RecordFault::Missing { declared: self.count, found: self.read });
@@ -148,6 +149,7 @@ impl<'a> Records<'a> {
         Ok(RecordView { offset, timestamp, sequence, key, value, headers })
     }
 
+    #[inline]
     fn timestamp(&self, delta: i64) -> Result<TimestampMs, RecordFault> {
         if let Some(time) = self.append_time {
             return Ok(time);
@@ -157,6 +159,7 @@ impl<'a> Records<'a> {
         Ok(TimestampMs::new(sum))
     }
 
+    #[inline]
     fn offset(&self, delta: i32) -> Result<Offset, RecordFault> {
         let after = self.previous_delta;
         let fault = RecordFault::OffsetDelta { found: delta, after, last: self.last_offset_delta };
@@ -166,6 +169,7 @@ impl<'a> Records<'a> {
         self.base_offset.checked_add(delta.into()).ok_or(fault)
     }
 
+    #[cold]
     fn fail<T>(&mut self, at: usize, fault: RecordFault) -> Result<T, RecordError> {
         let error = RecordError { record: self.read, at, fault };
         self.failed = Some(error);
@@ -176,6 +180,7 @@ impl<'a> Records<'a> {
 impl<'a> Iterator for Records<'a> {
     type Item = Result<RecordView<'a>, RecordError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(error) = self.failed {
             return Some(Err(error));
@@ -294,7 +299,16 @@ fn take<'a>(
 }
 
 /// Reads over the headers, so that [`Headers`] cannot fail later.
+#[inline]
 fn read_headers<'a>(cursor: &mut &'a [u8]) -> Result<Headers<'a>, RecordFault> {
+    if let [0] = cursor {
+        *cursor = &[];
+        return Ok(Headers { rest: &[], left: 0 });
+    }
+    read_some_headers(cursor)
+}
+
+fn read_some_headers<'a>(cursor: &mut &'a [u8]) -> Result<Headers<'a>, RecordFault> {
     let declared = varint::decode_i32(cursor)?;
     let have = cursor.len();
     let fault = RecordFault::HeadersCount { declared, have };

@@ -5,11 +5,12 @@
 //!   └ 3 +     1 +         2 +              2 bytes ─────┘└────────────┘     └──────────────┘
 //! ```
 //!
-//! Almost every record has lengths below 2^20, deltas below 2^13 and no headers: its numbers are put
+//! Almost every record has lengths below 2^20, deltas below 2^13 and few headers: its numbers are put
 //! together in a register and stored 8 bytes at a time, the surplus cut off again. Every other
-//! record takes [`put_any`], which says the same number by number. Both give the same bytes.
+//! record takes [`put_general`], which says the same number by number. Both give the same bytes.
 
 use crate::format::builder::NewRecord;
+use crate::format::record::RecordHeader;
 use crate::format::varint;
 use crate::int;
 
@@ -17,14 +18,16 @@ use crate::int;
 const THREE_BYTES_END: u64 = 1 << 21;
 /// Where numbers stop fitting in two bytes: deltas.
 const TWO_BYTES_END: u64 = 1 << 14;
+/// Where the number of headers stops fitting in one byte.
+const HEADERS_END: usize = 1 << 6;
 
 /// A record measured, and half encoded: what it takes to write it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Measured {
-    /// The numbers in front of the key's length, and the whole record's bytes.
-    Small { head: Packed, record_bytes: usize },
+    /// Its numbers, and the whole record's bytes.
+    Small { head: Packed, key_length: Packed, value_length: Packed, record_bytes: usize },
     /// Bytes behind the record's length, and the whole record's.
-    Any { body_bytes: usize, record_bytes: usize },
+    General { body_bytes: usize, record_bytes: usize },
 }
 
 impl Measured {
@@ -32,7 +35,7 @@ impl Measured {
     pub(super) fn new(record: &NewRecord<'_>, timestamp_delta: i64, offset_delta: i32) -> Self {
         match small(record, timestamp_delta, offset_delta) {
             Some(small) => small,
-            None => any(record, timestamp_delta, offset_delta),
+            None => general(record, timestamp_delta, offset_delta),
         }
     }
 
@@ -40,7 +43,7 @@ impl Measured {
     #[inline]
     pub(super) const fn record_bytes(&self) -> usize {
         match self {
-            Self::Small { record_bytes, .. } | Self::Any { record_bytes, .. } => *record_bytes,
+            Self::Small { record_bytes, .. } | Self::General { record_bytes, .. } => *record_bytes,
         }
     }
 
@@ -54,10 +57,13 @@ impl Measured {
         out: &mut Vec<u8>,
     ) {
         match self {
-            Self::Small { head, record_bytes } => put_small(record, head, record_bytes, out),
-            Self::Any { body_bytes, record_bytes } => {
+            Self::Small { head, key_length, value_length, record_bytes } => {
+                out.reserve(record_bytes + size_of::<u64>());
+                put_small(record, head, key_length, value_length, out);
+            }
+            Self::General { body_bytes, record_bytes } => {
                 out.reserve(record_bytes);
-                put_any(record, body_bytes, timestamp_delta, offset_delta, out);
+                put_general(record, body_bytes, timestamp_delta, offset_delta, out);
             }
         }
     }
@@ -109,7 +115,8 @@ fn small(record: &NewRecord<'_>, timestamp_delta: i64, offset_delta: i32) -> Opt
     let key_bytes = record.key.map_or(0, <[u8]>::len);
     let value_bytes = record.value.map_or(0, <[u8]>::len);
     let fields_bytes = key_bytes.saturating_add(value_bytes);
-    // 32 bytes are more than what the record has apart from key and value.
+    let fields_bytes = fields_bytes.saturating_add(headers_bytes(record.headers));
+    // 32 bytes are more than what the record has apart from these.
     let largest = int::u64_from(fields_bytes).saturating_add(32) << 1;
     if !record.headers.is_empty()
         || (timestamp | offset) >= TWO_BYTES_END
@@ -118,28 +125,36 @@ fn small(record: &NewRecord<'_>, timestamp_delta: i64, offset_delta: i32) -> Opt
         return None;
     }
     let after_length = Packed { bits: 0, bytes: 1 }.then(timestamp).then(offset);
-    let lengths = Packed::EMPTY.then(nullable_length(record.key));
-    let lengths = lengths.then(nullable_length(record.value));
-    // The last byte is the number of headers, 0.
-    let body_bytes = fields_bytes + int::usize_from_u32(after_length.bytes + lengths.bytes + 1);
+    let key_length = Packed::EMPTY.then(nullable_length(record.key));
+    let value_length = Packed::EMPTY.then(nullable_length(record.value));
+    let lengths_bytes = key_length.bytes + value_length.bytes;
+    // The last byte is the number of headers.
+    let body_bytes = fields_bytes + int::usize_from_u32(after_length.bytes + lengths_bytes + 1);
     let length = Packed::EMPTY.then(int::u64_from(body_bytes) << 1);
     let record_bytes = body_bytes + int::usize_from_u32(length.bytes);
-    Some(Measured::Small { head: length.behind(after_length), record_bytes })
+    let head = length.behind(after_length);
+    Some(Measured::Small { head, key_length, value_length, record_bytes })
 }
 
 #[inline]
-fn put_small(record: &NewRecord<'_>, head: Packed, record_bytes: usize, out: &mut Vec<u8>) {
-    out.reserve(record_bytes + size_of::<u64>());
+fn put_small(
+    record: &NewRecord<'_>,
+    head: Packed,
+    key_length: Packed,
+    value_length: Packed,
+    out: &mut Vec<u8>,
+) {
     head.put(out);
-    let mut lengths = Packed::EMPTY.then(nullable_length(record.key));
-    if let Some(key) = record.key.filter(|key| !key.is_empty()) {
-        lengths.put(out);
-        out.extend_from_slice(key);
-        lengths = Packed::EMPTY;
+    match record.key {
+        Some(key) if !key.is_empty() => {
+            key_length.put(out);
+            out.extend_from_slice(key);
+            value_length.put(out);
+        }
+        _ => key_length.behind(value_length).put(out),
     }
-    lengths.then(nullable_length(record.value)).put(out);
     out.extend_from_slice(record.value.unwrap_or_default());
-    out.push(0);
+    put_headers(record.headers, out);
 }
 
 /// A field's length as a zigzag number; null is −1, which is 1.
@@ -148,22 +163,20 @@ fn nullable_length(field: Option<&[u8]>) -> u64 {
     field.map_or(1, |field| int::u64_from(field.len()) << 1)
 }
 
-fn any(record: &NewRecord<'_>, timestamp_delta: i64, offset_delta: i32) -> Measured {
+fn general(record: &NewRecord<'_>, timestamp_delta: i64, offset_delta: i32) -> Measured {
     let fixed = size_of::<i8>()
         + varint::encoded_bytes_i64(timestamp_delta)
         + varint::encoded_bytes_i32(offset_delta)
         + varint::encoded_bytes_length(record.headers.len());
-    let fields = nullable_bytes(record.key).saturating_add(nullable_bytes(record.value));
-    // Saturating: a sum past the address space is far past every limit, and stays so.
-    let body_bytes = record.headers.iter().fold(fields.saturating_add(fixed), |sum, header| {
-        sum.saturating_add(nullable_bytes(Some(header.key)))
-            .saturating_add(nullable_bytes(header.value))
-    });
+    let body_bytes = nullable_bytes(record.key)
+        .saturating_add(nullable_bytes(record.value))
+        .saturating_add(headers_bytes(record.headers))
+        .saturating_add(fixed);
     let record_bytes = body_bytes.saturating_add(varint::encoded_bytes_length(body_bytes));
-    Measured::Any { body_bytes, record_bytes }
+    Measured::General { body_bytes, record_bytes }
 }
 
-fn put_any(
+fn put_general(
     record: &NewRecord<'_>,
     body_bytes: usize,
     timestamp_delta: i64,
@@ -176,17 +189,34 @@ fn put_any(
     varint::encode_i32(offset_delta, out);
     put_nullable(record.key, out);
     put_nullable(record.value, out);
-    varint::encode_length(record.headers.len(), out);
-    for header in record.headers {
+    put_headers(record.headers, out);
+}
+
+/// Bytes of the headers without their number. Saturating: a sum past the address space is far past
+/// every limit, and stays so.
+#[inline]
+fn headers_bytes(headers: &[RecordHeader<'_>]) -> usize {
+    headers.iter().fold(0, |sum, header| {
+        let key = varint::encoded_bytes_length(header.key.len()).saturating_add(header.key.len());
+        sum.saturating_add(key).saturating_add(nullable_bytes(header.value))
+    })
+}
+
+#[inline]
+fn put_headers(headers: &[RecordHeader<'_>], out: &mut Vec<u8>) {
+    varint::encode_length(headers.len(), out);
+    for header in headers {
         put_nullable(Some(header.key), out);
         put_nullable(header.value, out);
     }
 }
 
+#[inline]
 fn nullable_bytes(field: Option<&[u8]>) -> usize {
     field.map_or(1, |field| varint::encoded_bytes_length(field.len()).saturating_add(field.len()))
 }
 
+#[inline]
 fn put_nullable(field: Option<&[u8]>, out: &mut Vec<u8>) {
     match field {
         None => varint::encode_i32(-1, out),
@@ -209,7 +239,7 @@ mod tests {
         let measured = Measured::new(record, timestamp_delta, offset_delta);
         measured.put(record, timestamp_delta, offset_delta, &mut fast);
         assert_eq!(fast.len(), 1 + measured.record_bytes());
-        super::any(record, timestamp_delta, offset_delta).put(
+        general(record, timestamp_delta, offset_delta).put(
             record,
             timestamp_delta,
             offset_delta,
@@ -243,9 +273,9 @@ mod tests {
         let record = NewRecord { timestamp, key: Some(b"k"), value: Some(&[0; 100]), headers: &[] };
         assert!(matches!(
             Measured::new(&record, 500, 63),
-            Measured::Small { record_bytes: 110, .. }
+            Measured::Small { record_bytes: 111, .. }
         ));
-        assert!(matches!(Measured::new(&record, 1 << 30, 63), Measured::Any { .. }));
+        assert!(matches!(Measured::new(&record, 1 << 30, 63), Measured::General { .. }));
     }
 
     proptest! {
@@ -253,10 +283,12 @@ mod tests {
         fn the_two_ways_agree(
             key in prop::option::of(prop::collection::vec(any::<u8>(), 0..200)),
             value in prop::option::of(prop::collection::vec(any::<u8>(), 0..200)),
-            timestamp_delta: i64, shift in 0..64_u32, offset_delta in 0..i32::MAX
+            timestamp_delta: i64, shift in 0..64_u32, offset_delta in 0..i32::MAX, headers in 0..70_usize
         ) {
+            let header = RecordHeader { key: key.as_deref().unwrap_or_default(), value: value.as_deref() };
+            let headers = vec![header; headers];
             let record = NewRecord {
-                timestamp: TimestampMs::NONE, key: key.as_deref(), value: value.as_deref(), headers: &[]
+                timestamp: TimestampMs::NONE, key: key.as_deref(), value: value.as_deref(), headers: &headers
             };
             let (fast, plain) = both(&record, timestamp_delta >> shift, offset_delta >> (shift / 2));
             prop_assert_eq!(fast, plain);
