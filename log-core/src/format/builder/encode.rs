@@ -118,7 +118,7 @@ fn small(record: &NewRecord<'_>, timestamp_delta: i64, offset_delta: i32) -> Opt
     let fields_bytes = fields_bytes.saturating_add(headers_bytes(record.headers));
     // 32 bytes are more than what the record has apart from these.
     let largest = int::u64_from(fields_bytes).saturating_add(32) << 1;
-    if !record.headers.is_empty()
+    if record.headers.len() >= HEADERS_END
         || (timestamp | offset) >= TWO_BYTES_END
         || largest >= THREE_BYTES_END
     {
