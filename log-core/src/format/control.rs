@@ -85,7 +85,7 @@ pub enum TransactionResult {
 pub struct EndTxnMarker {
     /// How.
     pub result: TransactionResult,
-    /// The epoch of the transaction coordinator that said so, 0 or more.
+    /// The epoch of the transaction coordinator that said so; 0 or more, if it was sound.
     pub coordinator_epoch: i32,
 }
 

@@ -14,46 +14,43 @@
 //!     partition.metadata                   metadata
 //! ```
 //!
-//! A batch is a 61-byte header and records ([`batch`], [`record`]), built by [`BatchBuilder`];
-//! control batches end transactions ([`control`]). All integers are big-endian, and all of those
+//! A batch is a 61-byte header and records ([`BatchView`], [`Records`]), built by [`BatchBuilder`];
+//! control batches end transactions ([`EndTxnMarker`]). All integers are big-endian, and all of those
 //! inside records zigzag varints ([`varint`]).
 //!
 //! Whatever the bytes, reading them ends in a value or an error: never a panic, never more work
 //! than the bytes given are long.
 
-pub mod batch;
-pub mod builder;
 pub mod checkpoint;
-pub mod control;
-pub mod crc32c;
 pub mod index;
 pub mod metadata;
-pub mod name;
-pub mod record;
-mod record_batch;
 pub mod varint;
+
+pub(crate) mod batch;
+pub(crate) mod builder;
+pub(crate) mod control;
+pub(crate) mod crc32c;
+pub(crate) mod name;
+pub(crate) mod record;
+mod record_batch;
 
 #[cfg(test)]
 mod golden;
 
 pub use batch::{
-    Attributes, BatchError, BatchView, Batches, BatchesError, Codec, EmptyBatch, HEADER_BYTES,
-    PlacedBatch, TimestampType, batch_bytes, stamp,
+    Attributes, BATCH_BYTES_MAX, BatchError, BatchView, Batches, BatchesError, Codec, EmptyBatch,
+    HEADER_BYTES, LOG_OVERHEAD_BYTES, MAGIC, PREFIX_BYTES, PlacedBatch, TimestampType, batch_bytes,
+    stamp,
 };
 pub use builder::{BatchBuilder, BatchOptions, BuildError, NewRecord};
-pub use checkpoint::{
-    CheckpointError, LeaderEpochEntry, leader_epochs_text, offsets_text, parse_leader_epochs,
-    parse_offsets,
-};
-pub use control::{ControlError, ControlType, EndTxnMarker, TransactionResult};
+pub use control::{ControlError, ControlType, EndTxnMarker, MARKER_BATCH_BYTES, TransactionResult};
 pub use crc32c::{Crc32c, crc32c};
-pub use index::{IndexError, OffsetIndexEntry, ZeroTail};
-pub use metadata::{CleanShutdown, DirectoryId, MetaProperties, MetadataError, PartitionMetadata};
 pub use name::{
-    DirectoryName, DirectoryState, FileKind, FileState, SegmentFileName, segment_file_name,
+    BASE_OFFSET_DIGITS, DirectoryName, DirectoryState, FileKind, FileState, SegmentFileName,
+    segment_file_name,
 };
 pub use record::{
-    RecordError, RecordFault, RecordHeader, RecordView, Records, RecordsSummary,
+    Headers, RecordError, RecordFault, RecordHeader, RecordView, Records, RecordsSummary,
     validate_decompressed, validate_records,
 };
 pub use record_batch::{RecordBatch, correct_max_timestamp};

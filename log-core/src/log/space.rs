@@ -18,7 +18,7 @@ use super::ticket::Answer;
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::disk::{File, Open};
 use crate::error::{AppendError, Fault, FaultKind, NotAppended};
-use crate::format::name::{FileKind, segment_file_name};
+use crate::format::{FileKind, segment_file_name};
 use crate::ids::{Offset, Position};
 use crate::int::u64_from;
 use crate::model::roll::Incoming;

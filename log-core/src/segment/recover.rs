@@ -148,12 +148,7 @@ enum Verdict {
 }
 
 impl Scanner {
-    fn segment(
-        &mut self,
-        candidate: Candidate,
-        empty: bool,
-        later: Later,
-    ) -> Result<(), Fault> {
+    fn segment(&mut self, candidate: Candidate, empty: bool, later: Later) -> Result<(), Fault> {
         let first = self.scan.segments.is_empty();
         if !first && candidate.base != self.expected {
             if empty && !self.is_durable(candidate.base, Position::ZERO) {

@@ -233,6 +233,25 @@ fn header_fields_out_of_range_are_named() {
 }
 
 #[test]
+fn header_fields_are_held_to_their_exact_bounds() {
+    let least = |at, least: i64, bytes: usize| {
+        let field = |value: i64| value.to_be_bytes()[8 - bytes..].to_vec();
+        let parse =
+            |value| BatchView::parse(&patched(golden::two_records(), at, &field(value))).err();
+        assert_eq!(parse(least), None, "byte {at}");
+        let error = parse(least - 1).unwrap();
+        assert!(matches!(error, BatchError::Field { found, .. } if found == least - 1), "{error}");
+    };
+    least(0, 0, 8);
+    least(12, -1, 4);
+    least(23, 0, 4);
+    least(43, -1, 8);
+    least(51, -1, 2);
+    least(53, -1, 4);
+    least(57, 0, 4);
+}
+
+#[test]
 fn a_sequence_range_wraps() {
     let bytes = patched(golden::two_records(), 23, &3_i32.to_be_bytes());
     let bytes = patched(bytes, 53, &(i32::MAX - 1).to_be_bytes());

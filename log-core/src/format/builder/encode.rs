@@ -268,6 +268,17 @@ mod tests {
     }
 
     #[test]
+    fn the_two_ways_agree_for_every_number_of_headers() {
+        for count in 0..130 {
+            let headers = vec![RecordHeader { key: b"h", value: None }; count];
+            let timestamp = TimestampMs::NONE;
+            let record = NewRecord { timestamp, key: None, value: None, headers: &headers };
+            let (fast, plain) = both(&record, 1, 1);
+            assert_eq!(fast, plain, "{count} headers");
+        }
+    }
+
+    #[test]
     fn an_ordinary_record_is_a_small_one() {
         let timestamp = TimestampMs::NONE;
         let record = NewRecord { timestamp, key: Some(b"k"), value: Some(&[0; 100]), headers: &[] };

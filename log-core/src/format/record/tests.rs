@@ -154,6 +154,14 @@ fn an_iterator_repeats_its_error() {
     let error = records.next().unwrap().unwrap_err();
     assert_eq!((error.record, error.at), (1, 7));
     assert_eq!(records.next().unwrap().unwrap_err(), error);
+
+    // Even if a sound record stands behind the damaged one.
+    let records = [plain(0), [12, 0, 0, 2, 3, 1, 0], plain(2)].concat();
+    let bytes = batch(0, 2, 3, &records);
+    let mut records = BatchView::parse(&bytes).unwrap().records().unwrap().skip(1);
+    let error = records.next().unwrap().unwrap_err();
+    assert_eq!(error.fault, RecordFault::NegativeLength { what: "the key", found: -2 });
+    assert_eq!(records.next().unwrap().unwrap_err(), error);
 }
 
 #[test]

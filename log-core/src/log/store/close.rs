@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Map, Store, StoreInner};
 use crate::config::Drive;
 use crate::error::{Fault, FaultKind};
-use crate::format::offsets_text;
+use crate::format::checkpoint::offsets_text;
 use crate::ids::{Offset, TopicId, TopicPartition};
 use crate::log::clean::{self, CleanPartition, CleanStore};
 use crate::log::head::{LogState, Reach};
