@@ -78,10 +78,16 @@ pub struct Recovered {
 #[non_exhaustive]
 pub enum OpenError {
     /// Another store, or a Kafka broker, has the directory.
-    #[error("{} is locked by another store or broker: close that one first", .path.display())]
+    #[error(
+        "{} is locked by {}: close that one first",
+        .path.display(),
+        .pid.map_or_else(|| "another store or broker".to_owned(), |pid| format!("process {pid}"))
+    )]
     Locked {
         /// The directory.
         path: PathBuf,
+        /// The process that has it, where it said so.
+        pid: Option<u32>,
     },
     /// The settings contradict themselves.
     #[error(transparent)]

@@ -26,14 +26,12 @@ use crate::ids::{TopicId, TopicName, TopicPartition};
 
 mod builder;
 mod close;
+mod owner;
 mod topics;
 
 pub use builder::StoreBuilder;
 pub use close::CloseError;
 pub use topics::{TopicError, TopicInfo};
-
-/// Kafka's lock file, so that a broker and a store exclude each other (S4).
-const LOCK_FILE: &str = ".lock";
 
 /// A directory of topics. Cheap to clone; clones are one store.
 #[derive(Clone)]

@@ -232,7 +232,10 @@ impl Scanner {
         let durable =
             self.is_durable(candidate.base, position) && !mutant::on(Mutant::CutDurableDamage);
         match stop {
-            Stop::End if durable => Ok(Some(Verdict::Damage("the file ends too early".to_owned()))),
+            // Whether the next segment goes on where this one ends shows when it is looked at.
+            Stop::End if durable && later.next.is_none() => {
+                Ok(Some(Verdict::Damage("the file ends too early".to_owned())))
+            }
             Stop::End => Ok(None),
             Stop::Unreadable(error) if durable => {
                 Ok(Some(Verdict::Damage(format!("the device cannot read it: {error}"))))

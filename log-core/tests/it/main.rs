@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a failure")]
 
+mod damage;
 mod log;
 mod made_by_others;
 mod other_reader;

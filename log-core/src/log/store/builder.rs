@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{LOCK_FILE, Map, Store, StoreInner, Topic, new_topic_id};
+use super::{Map, Store, StoreInner, Topic, new_topic_id, owner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Drive, FlushMethod, OnDamage, Settings, Visibility};
-use crate::disk::{BlockingDirectory, Directory, EntryKind, Lock};
+use crate::disk::{BlockingDirectory, Directory, EntryKind};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Fault, FaultKind};
 use crate::ids::TopicPartition;
@@ -140,8 +140,8 @@ impl StoreBuilder {
             move |error| OpenError::Io(Fault::io(FaultKind::Directory, &root, what, error))
         };
         make_root(&*directory, &root).map_err(failed("the store's directory cannot be made"))?;
-        let lock = lock(&*directory, &root)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let lock = owner::lock(&*directory, &*clock, &root)?;
         let entropy = self.entropy.unwrap_or_else(|| Arc::new(OsEntropy));
         let shared = Shared::new(directory, clock, entropy, self.settings, self.drive)
             .map_err(failed("the disk has no queue"))?;
@@ -168,17 +168,6 @@ fn make_root(directory: &dyn Directory, root: &Path) -> io::Result<()> {
         Some(_) => directory.sync_dir(Path::new(".")),
         None => Ok(()),
     }
-}
-
-fn lock(directory: &dyn Directory, root: &Path) -> Result<Box<dyn Lock>, OpenError> {
-    let path = root.join(LOCK_FILE);
-    directory.lock(&path).map_err(|error| {
-        if error.kind() == io::ErrorKind::WouldBlock {
-            OpenError::Locked { path: root.to_owned() }
-        } else {
-            OpenError::Io(Fault::io(FaultKind::Directory, &path, "the lock cannot be taken", error))
-        }
-    })
 }
 
 fn start_thread(shared: &Arc<Shared>) -> io::Result<()> {

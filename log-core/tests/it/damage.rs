@@ -1,0 +1,436 @@
+//! The fault catalogue, by byte edits on real files: each test names its rows.
+//!
+//! What was durable and can no longer be read is named and kept; what was torn is cut; nothing
+//! panics, loops, or is skipped in silence.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use log_core::{
+    AppendError, Durability, FetchError, FetchLimits, IsolationLevel, Log, LogState, NotAppended,
+    Offset, OnDamage, OpenError, Store,
+};
+
+use crate::log::{batch, new_log, partition, read_all};
+
+const RECORDS: i64 = 40;
+
+/// A directory that holds 40 durable single-record batches in one segment.
+struct Scene {
+    dir: tempfile::TempDir,
+    batch_bytes: u64,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::of(RECORDS)
+    }
+
+    fn of(records: i64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let log = new_log(&store);
+        for number in 0..records {
+            let value = format!("value {number:04}");
+            log.append_wait(batch(&[&value]), Durability::Synced).unwrap();
+        }
+        store.close().unwrap();
+        let path = segment(dir.path(), 0);
+        let batch_bytes = fs::metadata(&path).unwrap().len() / records.unsigned_abs();
+        Self { dir, batch_bytes }
+    }
+
+    fn segment(&self) -> PathBuf {
+        segment(self.dir.path(), 0)
+    }
+
+    /// As after a crash: no clean marker.
+    fn unclean(&self) {
+        fs::remove_file(self.dir.path().join("oncelog.clean")).unwrap();
+    }
+
+    /// As after a crash with the watermark lost, too: nothing is known to be durable.
+    fn forgetful(&self) {
+        self.unclean();
+        fs::remove_file(self.dir.path().join("orders-0/oncelog.watermark")).unwrap();
+    }
+
+    fn edit(&self, batch: u64, byte: u64, bytes: &[u8]) {
+        edit(&self.segment(), batch * self.batch_bytes + byte, bytes);
+    }
+
+    fn open(&self) -> (Store, Log) {
+        let store = Store::open(self.dir.path()).unwrap();
+        let log = store.log(&partition(0)).unwrap();
+        (store, log)
+    }
+}
+
+fn segment(root: &Path, base: i64) -> PathBuf {
+    root.join(format!("orders-0/{base:020}.log"))
+}
+
+fn edit(path: &Path, at: u64, bytes: &[u8]) {
+    let mut content = fs::read(path).unwrap();
+    let at = usize::try_from(at).unwrap();
+    content[at..at + bytes.len()].copy_from_slice(bytes);
+    fs::write(path, content).unwrap();
+}
+
+/// Reads around damage: the offsets that could be read, and those that were named as damaged.
+fn read_around(log: &Log) -> (Vec<i64>, Vec<(i64, i64)>) {
+    let (mut read, mut damaged) = (Vec::new(), Vec::new());
+    let mut offset = log.log_start_offset();
+    loop {
+        match log.fetch(offset, FetchLimits::bytes(200), IsolationLevel::ReadUncommitted) {
+            Ok(fetched) if fetched.is_empty() => return (read, damaged),
+            Ok(fetched) => {
+                read.extend(fetched.records().map(|record| record.unwrap().offset.get()));
+                offset = fetched.next_offset;
+            }
+            Err(FetchError::Corrupt { damage, .. }) => {
+                damaged.push((damage.offsets.start.get(), damage.offsets.end.get()));
+                assert!(damage.offsets.end > offset, "the way behind the damage is named");
+                offset = damage.offsets.end;
+            }
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+}
+
+fn all_but(lost: std::ops::Range<i64>) -> Vec<i64> {
+    (0..RECORDS).filter(|offset| !lost.contains(offset)).collect()
+}
+
+/// The partition opens, names offset 10 as damaged, serves the rest, and takes no appends.
+fn expect_damage(scene: &Scene, lost: std::ops::Range<i64>) {
+    let (store, log) = scene.open();
+    let recovered = store.recovered().remove(0);
+    assert_eq!(recovered.bytes_cut, 0, "durable data is never cut: {recovered:?}");
+    assert_eq!(recovered.log_end_offset.get(), RECORDS);
+    assert_eq!(read_around(&log), (all_but(lost.clone()), vec![(lost.start, lost.end)]));
+    assert!(matches!(log.info().state, LogState::ReadOnly(_)), "{:?}", log.info().state);
+    let refused = log.append(batch(&["x"]), Durability::Synced).unwrap_err();
+    assert!(matches!(refused, AppendError::NotAppended(NotAppended::Damaged(_))), "{refused}");
+    assert_eq!(log.verify().unwrap().damage.len(), 1);
+    store.close().unwrap();
+    drop((store, log));
+    let (store, log) = scene.open();
+    assert!(!store.recovered()[0].clean, "a damaged partition is looked at again");
+    assert_eq!(read_around(&log).0, all_but(lost), "opening again finds the same (D11)");
+    drop((store, log));
+    let refusing = Store::builder().on_damage(OnDamage::Refuse).open(scene.dir.path());
+    assert!(matches!(refusing, Err(OpenError::Damaged { .. })), "{refusing:?}");
+}
+
+#[test]
+fn rows_57_to_62_and_75_a_changed_byte_below_the_watermark_is_named_and_kept() {
+    let edits: [(&str, u64, &[u8]); 11] = [
+        ("57 records", 65, &[0xFF]),
+        ("58 base offset", 7, &[11]),
+        ("58 base offset, negative", 0, &[0x80]),
+        ("59 length, longer", 10, &[9]),
+        ("59 length, shorter", 11, &[50]),
+        ("61 magic", 16, &[1]),
+        ("75 length 0", 8, &[0, 0, 0, 0]),
+        ("75 length -1", 8, &[0xFF; 4]),
+        ("75 length min", 8, &[0x80, 0, 0, 0]),
+        ("75 length max", 8, &[0x7F, 0xFF, 0xFF, 0xFF]),
+        ("75 length 48", 8, &[0, 0, 0, 48]),
+    ];
+    for (name, byte, bytes) in edits {
+        println!("row {name}");
+        let scene = Scene::new();
+        scene.unclean();
+        scene.edit(10, byte, bytes);
+        expect_damage(&scene, 10..11);
+    }
+}
+
+#[test]
+fn row_57_damage_met_while_reading_a_clean_store_is_named_too() {
+    let scene = Scene::of(400);
+    scene.edit(10, 65, &[0xFF]);
+    let (store, log) = scene.open();
+    assert!(store.recovered()[0].clean);
+    let rest: Vec<i64> = (0..400).filter(|offset| *offset != 10).collect();
+    assert_eq!(read_around(&log), (rest.clone(), vec![(10, 11)]));
+    assert_eq!(read_around(&log), (rest, vec![(10, 11)]), "and again");
+    assert_eq!(log.info().damage.len(), 1);
+}
+
+#[test]
+fn row_60_a_changed_leader_epoch_changes_nothing() {
+    let scene = Scene::new();
+    scene.unclean();
+    scene.edit(10, 12, &[0x7F]);
+    let (store, log) = scene.open();
+    assert_eq!(read_around(&log), (all_but(0..0), vec![]));
+    assert_eq!(store.recovered()[0].leader_epoch.get(), 0);
+}
+
+#[test]
+fn row_62_an_older_batch_in_the_place_of_a_newer_one_is_found_by_continuity() {
+    let scene = Scene::new();
+    scene.unclean();
+    let bytes = fs::read(scene.segment()).unwrap();
+    let size = usize::try_from(scene.batch_bytes).unwrap();
+    scene.edit(10, 0, &bytes[3 * size..4 * size]);
+    expect_damage(&scene, 10..11);
+}
+
+#[test]
+fn row_64_zeros_in_the_middle_are_damage_below_the_watermark_and_not_the_end() {
+    let scene = Scene::new();
+    scene.unclean();
+    let size = usize::try_from(scene.batch_bytes).unwrap();
+    scene.edit(10, 0, &vec![0; 5 * size]);
+    expect_damage(&scene, 10..15);
+}
+
+#[test]
+fn row_64_zeros_where_the_log_was_durable_to_are_damage() {
+    let scene = Scene::new();
+    scene.unclean();
+    let size = usize::try_from(scene.batch_bytes).unwrap();
+    scene.edit(35, 0, &vec![0; 5 * size]);
+    expect_damage(&scene, 35..40);
+}
+
+#[test]
+fn row_12_a_log_shorter_than_its_watermark_is_damage_and_loud() {
+    let scene = Scene::new();
+    scene.unclean();
+    let file = fs::OpenOptions::new().write(true).open(scene.segment()).unwrap();
+    file.set_len(38 * scene.batch_bytes + 20).unwrap();
+    expect_damage(&scene, 38..40);
+}
+
+#[test]
+fn rows_4_and_72_a_torn_tail_is_cut_and_what_stood_behind_it_never_comes_back() {
+    let scene = Scene::new();
+    scene.forgetful();
+    scene.edit(20, 65, &[0xFF]);
+    let (store, log) = scene.open();
+    let recovered = store.recovered().remove(0);
+    // The last byte of a record without headers is a zero, which nobody can tell from the end.
+    assert_eq!(recovered.bytes_cut, 20 * scene.batch_bytes - 1);
+    assert_eq!(recovered.log_end_offset.get(), 20);
+    assert_eq!(recovered.leader_epoch.get(), 1, "S22: the epoch rises with a cut");
+    let again = log.append_wait(batch(&["value 0020"]), Durability::Synced).unwrap();
+    assert_eq!(again.base_offset.get(), 20);
+    drop((store, log));
+    let (store, log) = scene.open();
+    assert_eq!(read_around(&log).0, (0..21).collect::<Vec<_>>(), "{:?}", store.recovered());
+    assert_eq!(store.recovered()[0].leader_epoch.get(), 1);
+}
+
+#[test]
+fn row_10_zeros_behind_the_end_are_the_end() {
+    let scene = Scene::new();
+    scene.unclean();
+    let file = fs::OpenOptions::new().write(true).open(scene.segment()).unwrap();
+    file.set_len(1 << 20).unwrap();
+    let (store, log) = scene.open();
+    assert_eq!(store.recovered()[0].bytes_cut, 0);
+    assert_eq!(read_around(&log), (all_but(0..0), vec![]));
+}
+
+#[test]
+fn s5_good_data_far_behind_a_bad_place_proves_rot() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::builder().unflushed_bytes_max(8192).open(dir.path()).unwrap();
+    let store = open();
+    let log = new_log(&store);
+    for number in 0..400 {
+        log.append_wait(batch(&[&format!("value {number}")]), Durability::Synced).unwrap();
+    }
+    store.close().unwrap();
+    drop((store, log));
+    fs::remove_file(dir.path().join("oncelog.clean")).unwrap();
+    fs::remove_file(dir.path().join("orders-0/oncelog.watermark")).unwrap();
+    edit(&segment(dir.path(), 0), 65, &[0xFF]);
+    let store = open();
+    let recovered = store.recovered().remove(0);
+    assert_eq!((recovered.bytes_cut, recovered.damage.len()), (0, 1), "{recovered:?}");
+    let (read, _) = read_around(&store.log(&partition(0)).unwrap());
+    assert_eq!(read, (1..400).collect::<Vec<_>>());
+}
+
+#[test]
+fn row_68_garbage_in_any_small_file_is_replaced_and_loses_nothing() {
+    let garbage: [&[u8]; 6] = [
+        b"",
+        b"\xFF\xFE\x00",
+        b"0\n2\n1 0\n",
+        b"0\n1\n-5 -9\n",
+        b"0\n99999999999\n",
+        &[b'9'; 9000],
+    ];
+    let files = [
+        "orders-0/leader-epoch-checkpoint",
+        "orders-0/partition.metadata",
+        "orders-0/oncelog.watermark",
+        "orders-0/00000000000000000000.index",
+        "recovery-point-offset-checkpoint",
+        "log-start-offset-checkpoint",
+        "replication-offset-checkpoint",
+        "oncelog.clean",
+        ".kafka_cleanshutdown",
+    ];
+    for file in files {
+        for bytes in garbage {
+            let scene = Scene::new();
+            fs::write(scene.dir.path().join(file), bytes).unwrap();
+            let (store, log) = scene.open();
+            assert_eq!(read_around(&log), (all_but(0..0), vec![]), "{file}: {bytes:?}");
+            log.append_wait(batch(&["x"]), Durability::Synced).unwrap();
+            store.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn row_69_a_clean_marker_that_lies_is_not_believed() {
+    let scene = Scene::new();
+    let marker = fs::read(scene.dir.path().join("oncelog.clean")).unwrap();
+    let (store, log) = scene.open();
+    log.append_wait(batch(&["value 0040"]), Durability::Synced).unwrap();
+    drop((store, log));
+    fs::write(scene.dir.path().join("oncelog.clean"), marker).unwrap();
+    let (store, log) = scene.open();
+    assert!(!store.recovered()[0].clean);
+    assert_eq!(read_around(&log).0, (0..41).collect::<Vec<_>>());
+}
+
+#[test]
+fn row_69_a_clean_marker_over_a_changed_last_batch_is_not_believed() {
+    let scene = Scene::new();
+    scene.edit(39, 65, &[0xFF]);
+    let (store, log) = scene.open();
+    assert!(!store.recovered()[0].clean);
+    assert_eq!(read_around(&log), (all_but(39..40), vec![(39, 40)]));
+}
+
+#[test]
+fn row_70_two_segments_that_claim_one_offset_are_refused() {
+    let scene = Scene::new();
+    scene.unclean();
+    let bytes = fs::read(scene.segment()).unwrap();
+    let from = usize::try_from(20 * scene.batch_bytes).unwrap();
+    fs::write(segment(scene.dir.path(), 20), &bytes[from..]).unwrap();
+    let refused = Store::open(scene.dir.path()).unwrap_err();
+    assert!(refused.to_string().contains("two files claim the same offsets"), "{refused}");
+    assert_eq!(fs::read(scene.segment()).unwrap(), bytes, "and nothing is touched");
+}
+
+#[test]
+fn row_70_a_missing_segment_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Store::builder().segment_bytes_max(4096).open(dir.path()).unwrap();
+    let store = open();
+    let log = new_log(&store);
+    for number in 0..200 {
+        log.append_wait(batch(&[&format!("value {number}")]), Durability::Synced).unwrap();
+    }
+    let bases: Vec<i64> =
+        log.info().segments.iter().map(|segment| segment.base_offset.get()).collect();
+    store.close().unwrap();
+    drop((store, log));
+    fs::remove_file(segment(dir.path(), bases[1])).unwrap();
+    let store = open();
+    let recovered = store.recovered().remove(0);
+    assert_eq!(recovered.damage.len(), 1, "{recovered:?}");
+    let lost = &recovered.damage[0].offsets;
+    assert_eq!((lost.start.get(), lost.end.get()), (bases[1], bases[2]));
+    let (read, damaged) = read_around(&store.log(&partition(0)).unwrap());
+    assert_eq!(read.len(), usize::try_from(200 - (bases[2] - bases[1])).unwrap());
+    assert_eq!(damaged, [(bases[1], bases[2])]);
+}
+
+#[test]
+fn row_70_a_segment_named_otherwise_than_its_first_batch_is_named() {
+    let scene = Scene::new();
+    scene.unclean();
+    fs::rename(scene.segment(), segment(scene.dir.path(), 7)).unwrap();
+    match Store::open(scene.dir.path()) {
+        Ok(store) => assert_eq!(store.recovered()[0].damage.len(), 1, "{:?}", store.recovered()),
+        Err(error) => assert!(matches!(error, OpenError::Io(_)), "{error}"),
+    }
+}
+
+#[test]
+fn row_71_a_last_segment_of_a_few_bytes_opens_and_loses_only_those() {
+    for bytes in [0, 1, 12, 17, 60, 61] {
+        let scene = Scene::new();
+        scene.unclean();
+        let whole = fs::read(scene.segment()).unwrap();
+        fs::write(segment(scene.dir.path(), RECORDS), &whole[..bytes]).unwrap();
+        let (store, log) = scene.open();
+        assert_eq!(read_around(&log), (all_but(0..0), vec![]), "{bytes} bytes");
+        let appended = log.append_wait(batch(&["x"]), Durability::Synced).unwrap();
+        assert_eq!(appended.base_offset.get(), RECORDS);
+        store.close().unwrap();
+        drop((store, log));
+        assert_eq!(scene.open().1.log_end_offset().get(), RECORDS + 1);
+    }
+}
+
+#[test]
+fn row_93_the_last_offsets_are_refused_before_they_run_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    new_log(&store);
+    drop(store);
+    for name in ["00000000000000000000.log", "oncelog.watermark"] {
+        fs::remove_file(dir.path().join("orders-0").join(name)).unwrap();
+    }
+    fs::write(segment(dir.path(), i64::MAX - 3), b"").unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let log = store.log(&partition(0)).unwrap();
+    log.append_wait(batch(&["a", "b"]), Durability::Synced).unwrap();
+    let refused = log.append(batch(&["c"]), Durability::Synced).unwrap_err();
+    let exhausted = AppendError::NotAppended(NotAppended::OffsetExhausted {
+        log_end: Offset::new(i64::MAX - 1).unwrap(),
+    });
+    assert_eq!(refused.to_string(), exhausted.to_string());
+    assert_eq!(read_all(&log).len(), 2);
+}
+
+#[test]
+fn row_94_a_segment_rolls_before_a_relative_offset_overflows() {
+    let store = Store::in_memory();
+    let log = new_log(&store);
+    log.append_wait(batch(&["first"]), Durability::Synced).unwrap();
+    let mut far = batch(&["far"]).into_bytes();
+    let base = Offset::new(i64::from(i32::MAX) - 1).unwrap();
+    log_core::format::stamp(&mut far, base, log_core::ids::LeaderEpoch::ZERO).unwrap();
+    log.replicate_raw(&far, Durability::Synced).unwrap().wait().unwrap();
+    log.append_wait(batch(&["at 2^31 - 1"]), Durability::Synced).unwrap();
+    log.append_wait(batch(&["over"]), Durability::Synced).unwrap();
+    let bases: Vec<_> = log.info().segments.iter().map(|s| s.base_offset.get()).collect();
+    assert_eq!(bases, [0, i64::from(i32::MAX) + 1]);
+    assert_eq!(read_all(&log).len(), 4);
+}
+
+#[test]
+fn row_13_double_close_drop_without_close_and_use_after_close_are_defined() {
+    let scene = Scene::new();
+    let (store, log) = scene.open();
+    let ticket = log.append(batch(&["value 0040"]), Durability::Written).unwrap();
+    store.close().unwrap();
+    store.close().unwrap();
+    assert_eq!(ticket.wait().unwrap().base_offset.get(), RECORDS);
+    let refused = log.append(batch(&["x"]), Durability::Buffered).unwrap_err();
+    assert!(matches!(refused, AppendError::NotAppended(NotAppended::Closed)), "{refused}");
+    let read = log.fetch(Offset::ZERO, FetchLimits::default(), IsolationLevel::ReadUncommitted);
+    assert!(matches!(read, Err(FetchError::Closed)), "{read:?}");
+    assert!(log.tail(Offset::ZERO).next().is_none());
+    drop((store, log));
+
+    let (store, log) = scene.open();
+    let ticket = log.append(batch(&["value 0041"]), Durability::Buffered).unwrap();
+    assert_eq!(ticket.wait().unwrap().base_offset.get(), RECORDS + 1);
+    drop((store, log));
+    assert_eq!(scene.open().1.log_end_offset().get(), RECORDS + 2, "a drop flushes what waits");
+}
