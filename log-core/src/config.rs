@@ -134,6 +134,17 @@ pub struct SettingsError {
 }
 
 impl Settings {
+    /// Bytes of a partition submitted but not known flushed. Half of what recovery reckons with:
+    /// the other half is for the batch that the durable end may stand in.
+    pub(crate) const fn in_flight_bytes_max(&self) -> u32 {
+        self.unflushed_bytes_max / 2
+    }
+
+    /// Bytes of one append call: the other half.
+    pub(crate) const fn append_bytes_max(&self) -> u32 {
+        self.unflushed_bytes_max / 2
+    }
+
     /// Refuses what cannot run.
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
         let bounds = |setting, value: u32, least: u32, most: u32, why: &str| {
@@ -163,6 +174,14 @@ impl Settings {
             2 * SEGMENT_BYTES_MIN,
             1024 * MIB,
             "two blocks must be able to wait for a flush",
+        )?;
+        bounds(
+            "message_bytes_max",
+            self.message_bytes_max,
+            MESSAGE_BYTES_MIN,
+            self.append_bytes_max(),
+            "it may be at most half of unflushed_bytes_max, or recovery could not tell a torn batch \
+             from a damaged one",
         )?;
         bounds(
             "buffer_bytes_max",

@@ -159,10 +159,9 @@ pub enum NotAppended {
         /// The limit in bytes.
         limit: u32,
     },
-    /// The call's batches together exceed `segment_bytes_max` (`RECORD_LIST_TOO_LARGE`).
-    #[error(
-        "the batches have {bytes} bytes together, segment_bytes_max is {limit}: append them one by one"
-    )]
+    /// The call's batches together exceed `segment_bytes_max`, or half of `unflushed_bytes_max`
+    /// (`RECORD_LIST_TOO_LARGE`).
+    #[error("the batches have {bytes} bytes together, an append takes {limit}: append them singly")]
     ListTooLarge {
         /// Their size in bytes.
         bytes: u64,

@@ -25,6 +25,8 @@ use std::sync::Arc;
 pub mod aligned;
 mod blocking;
 mod memory;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use aligned::AlignedBuf;
 pub use blocking::BlockingDirectory;
@@ -217,6 +219,13 @@ pub trait File: fmt::Debug + Send + Sync {
     ///
     /// As `posix_fadvise(2)`.
     fn drop_cache(&self) -> io::Result<()>;
+
+    /// The file's number on the simulated disk; nothing elsewhere.
+    #[doc(hidden)]
+    #[cfg(feature = "sim")]
+    fn sim_inode(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Ties a completion to its submission. Not reused while in flight.

@@ -155,7 +155,8 @@ impl Log {
         bytes: &[u8],
         durability: Durability,
     ) -> Result<Ticket, AppendError> {
-        let limit = self.partition.shared.settings.segment_bytes_max;
+        let settings = &self.partition.shared.settings;
+        let limit = settings.segment_bytes_max.min(settings.append_bytes_max());
         if u64_from(bytes.len()) > u64::from(limit.min(BATCH_BYTES_LIMIT)) {
             return Err(NotAppended::ListTooLarge { bytes: u64_from(bytes.len()), limit }.into());
         }

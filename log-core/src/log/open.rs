@@ -531,7 +531,7 @@ fn head(
             Arc::clone(active),
             scan.end,
             block,
-            shared.settings.unflushed_bytes_max,
+            shared.settings.in_flight_bytes_max(),
         ),
         end: scan.end.position,
         secured: scan.end.position.get().into(),

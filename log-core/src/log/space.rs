@@ -54,7 +54,9 @@ impl Partition {
         let block = u64_from(BLOCK_BYTES);
         let least = bytes.next_multiple_of(block);
         let most = u64::from(self.shared.settings.segment_bytes_max).next_multiple_of(block);
-        let ahead = (secured + secured.clamp(block, STEP_BYTES_MAX)).min(most).max(least);
+        // Whole blocks always: a write takes the whole block its last byte lies in.
+        let doubled = (secured + secured.clamp(block, STEP_BYTES_MAX)).next_multiple_of(block);
+        let ahead = doubled.min(most).max(least);
         let file = segment.file();
         let granted = match file.allocate(ahead) {
             Ok(()) => Ok(ahead),

@@ -146,7 +146,7 @@ impl Writer {
         }
         let unflushed = usize_from_u32(flush.unflushed_bytes());
         let room = unflushed + head.pending.next_bytes() + 2 * BLOCK_BYTES
-            <= usize_from_u32(settings.unflushed_bytes_max);
+            <= usize_from_u32(settings.in_flight_bytes_max());
         let submitted = flush.submitted().offset;
         let asked = [&head.on_written, &head.on_synced]
             .iter()

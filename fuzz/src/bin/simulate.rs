@@ -1,0 +1,277 @@
+//! Runs simulated histories by the thousand, or one again; finds planted bugs.
+//!
+//! ```text
+//!   simulate --histories N [--seed-base X | --commit HASH] [--jobs N] [--ledger FILE]
+//!   simulate --seed X            one history again, with what led to its failure
+//!   simulate --mutants           each planted bug, until it is found (feature `mutants`)
+//! ```
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a runner times itself and reports to people"
+)]
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime};
+
+use fuzz::history::{Failure, Stats, run};
+use fuzz::plan::Plan;
+
+/// Seeds that ever failed: always run first.
+const SEEDS: &str = include_str!("../../seeds.txt");
+/// Failing histories after which a run gives up.
+const FAILURES_MAX: usize = 5;
+
+struct Options {
+    histories: u64,
+    base: u64,
+    jobs: usize,
+    seed: Option<u64>,
+    mutants: bool,
+    ledger: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let options = match parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(error) => {
+            println!("simulate: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let start = Instant::now();
+    let ok = match (options.seed, options.mutants) {
+        (Some(seed), _) => replay(seed),
+        (None, true) => mutants(&options),
+        (None, false) => simulate(&options),
+    };
+    if let Some(path) = &options.ledger {
+        record(path, start.elapsed().as_secs(), ok);
+    }
+    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options {
+        histories: 20_000,
+        base: 1,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        seed: None,
+        mutants: false,
+        ledger: None,
+    };
+    while let Some(word) = words.next() {
+        let mut value = || words.next().ok_or(format!("{word} needs a value"));
+        let number = |text: String| {
+            let parsed = match text.strip_prefix("0x") {
+                Some(hex) => u64::from_str_radix(hex, 16),
+                None => text.parse(),
+            };
+            parsed.map_err(|error| format!("{text}: {error}"))
+        };
+        match word.as_str() {
+            "--histories" => options.histories = number(value()?)?,
+            "--seed-base" => options.base = number(value()?)?,
+            "--seed" => options.seed = Some(number(value()?)?),
+            "--jobs" => options.jobs = usize::try_from(number(value()?)?).unwrap_or(1).max(1),
+            "--commit" => {
+                let hash = value()?;
+                let digits: String =
+                    hash.chars().filter(char::is_ascii_hexdigit).take(15).collect();
+                options.base =
+                    u64::from_str_radix(&digits, 16).map_err(|e| format!("{hash}: {e}"))?;
+            }
+            "--ledger" => options.ledger = Some(value()?),
+            "--mutants" => options.mutants = true,
+            other => return Err(format!("{other} is not an option")),
+        }
+    }
+    Ok(options)
+}
+
+/// The seed of history `index` of a run: neighbours share nothing.
+fn seed_of(base: u64, index: u64) -> u64 {
+    fuzz::chance::Chance::new(base.wrapping_add(index)).next()
+}
+
+fn past_seeds() -> Vec<u64> {
+    SEEDS
+        .lines()
+        .filter_map(|line| line.split_whitespace().next()?.strip_prefix("0x"))
+        .filter_map(|hex| u64::from_str_radix(hex, 16).ok())
+        .collect()
+}
+
+fn simulate(options: &Options) -> bool {
+    let start = Instant::now();
+    let past = past_seeds();
+    let total = options.histories;
+    let next = AtomicU64::new(0);
+    let failures: Mutex<Vec<(u64, Failure)>> = Mutex::new(Vec::new());
+    let stats = Mutex::new(Stats::default());
+    let give_up = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| {
+                let mut mine = Stats::default();
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= total || give_up.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let seed = usize::try_from(index)
+                        .ok()
+                        .and_then(|index| past.get(index).copied())
+                        .unwrap_or_else(|| seed_of(options.base, index));
+                    match run(&Plan::new(seed)) {
+                        Ok(stats) => mine += stats,
+                        Err(failure) => {
+                            let mut failures = failures.lock().unwrap_or_else(|e| e.into_inner());
+                            failures.push((seed, failure));
+                            give_up.store(failures.len() >= FAILURES_MAX, Ordering::Relaxed);
+                        }
+                    }
+                    if (index + 1).is_multiple_of(20_000) {
+                        println!(
+                            "simulate: {} of {total}, {} s",
+                            index + 1,
+                            start.elapsed().as_secs()
+                        );
+                    }
+                }
+                *stats.lock().unwrap_or_else(|e| e.into_inner()) += mine;
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap_or_default();
+    let stats = stats.into_inner().unwrap_or_default();
+    for (seed, failure) in &failures {
+        println!("FAILED --seed {seed:#018x} at step {}: {}", failure.step, failure.what);
+    }
+    if let Some((seed, _)) = failures.first() {
+        shrink(*seed);
+    }
+    let done = next.into_inner().min(total);
+    println!(
+        "simulate: {done} histories, {} failed, {} crashes, {} cuts, {} opens, {} appends, {} acks, base {:#x}, {} s",
+        failures.len(),
+        stats.crashes,
+        stats.cuts,
+        stats.opens,
+        stats.appends,
+        stats.acks,
+        options.base,
+        start.elapsed().as_secs()
+    );
+    failures.is_empty()
+}
+
+fn replay(seed: u64) -> bool {
+    match run(&Plan::new(seed)) {
+        Ok(stats) => {
+            println!("simulate: seed {seed:#018x} passes: {stats:?}");
+            true
+        }
+        Err(failure) => {
+            let plan = Plan::new(seed);
+            println!("{plan:?}");
+            for line in &failure.trace {
+                println!("  {line}");
+            }
+            println!("FAILED --seed {seed:#018x} at step {}: {}", failure.step, failure.what);
+            shrink(seed);
+            false
+        }
+    }
+}
+
+/// Leaves out steps as long as the history still fails, and prints what remains.
+fn shrink(seed: u64) {
+    let mut plan = Plan::new(seed);
+    let mut width = plan.ops.len() / 2;
+    while width > 0 {
+        let mut at = 0;
+        while at < plan.ops.len() {
+            let mut shorter = plan.clone();
+            shorter.ops.drain(at..(at + width).min(plan.ops.len()));
+            if run(&shorter).is_err() {
+                plan = shorter;
+            } else {
+                at += width;
+            }
+        }
+        width /= 2;
+    }
+    if let Err(failure) = run(&plan) {
+        println!("shrunk to {} steps ({:?}): {}", plan.ops.len(), plan.weather, failure.what);
+        for line in &failure.trace {
+            println!("  {line}");
+        }
+    }
+}
+
+#[cfg(not(feature = "mutants"))]
+fn mutants(_: &Options) -> bool {
+    println!("simulate: this build has no planted bugs; build with --features mutants");
+    false
+}
+
+/// Each planted bug, with the same seeds, weights and checks as any run.
+#[cfg(feature = "mutants")]
+fn mutants(options: &Options) -> bool {
+    use log_core::mutant::{Mutant, plant};
+    const WITHIN: u64 = 2_000;
+    let mut missed = 0;
+    for mutant in Mutant::ALL {
+        plant(Some(mutant));
+        let found = (0..WITHIN).find_map(|index| {
+            let seed = seed_of(options.base, index);
+            run(&Plan::new(seed)).err().map(|failure| (index + 1, seed, failure))
+        });
+        plant(None);
+        match found {
+            Some((histories, seed, failure)) => {
+                let what: String = failure.what.chars().take(90).collect();
+                println!("{mutant:?}: found in {histories} histories, seed {seed:#018x}: {what}");
+            }
+            None => {
+                missed += 1;
+                println!("{mutant:?}: NOT FOUND in {WITHIN} histories");
+            }
+        }
+    }
+    println!(
+        "mutants: {} planted, {} found, {missed} missed",
+        Mutant::ALL.len(),
+        Mutant::ALL.len() - missed
+    );
+    missed == 0
+}
+
+/// Appends what was run to the ledger.
+fn record(path: &str, seconds: u64, ok: bool) {
+    let when =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let git = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    let commit = git.ok().and_then(|out| String::from_utf8(out.stdout).ok()).unwrap_or_default();
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let line = format!(
+        "{when}\t{}\tsimulate {}\t{seconds}\t{}\n",
+        commit.trim(),
+        command.join(" "),
+        i32::from(!ok)
+    );
+    let written = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(line.as_bytes()));
+    if let Err(error) = written {
+        println!("simulate: the ledger {path} cannot be written: {error}");
+    }
+}

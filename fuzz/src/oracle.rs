@@ -1,0 +1,209 @@
+//! What must be there: the obvious model of one partition, against which a store is judged.
+//!
+//! ```text
+//!   accepted   batch 0   batch 1   batch 2   batch 3      in the order of their offsets
+//!   after a crash  every batch up to the last one acked Written or Synced
+//!   after a cut    every batch up to the last one acked Synced, seen by a reader, or found before
+//!   and in any case a prefix, each record where it was and as it was (D2 to D5 of the promise)
+//! ```
+
+use log_core::disk::sim::Stop;
+use log_core::{AppendError, Durability, Recovered, Ticket};
+
+/// One accepted batch.
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "test machinery")]
+pub struct Entry {
+    /// Offset of its first record.
+    pub base: i64,
+    /// Its records, by what they say.
+    pub ids: Vec<u64>,
+    /// The level it was asked for.
+    pub level: Durability,
+    /// Its ticket, until that is answered.
+    pub ticket: Option<Ticket>,
+}
+
+impl Entry {
+    const fn next(&self) -> i64 {
+        self.base + self.ids.len() as i64
+    }
+}
+
+/// The model of one partition.
+#[derive(Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "test machinery")]
+pub struct Ledger {
+    /// Everything accepted in this life, and what earlier lives left.
+    pub entries: Vec<Entry>,
+    /// Batches that must outlive a crash.
+    crash_floor: usize,
+    /// Batches that must outlive a cut.
+    cut_floor: usize,
+    /// Where the log ended when it was last opened: a gap may outlive the batch behind it.
+    end_floor: i64,
+    /// The highest high watermark seen in this life.
+    high_watermark: i64,
+}
+
+/// A record as it was read: offset and what it says.
+pub type Found = (i64, u64);
+
+impl Ledger {
+    /// The next offset, if everything accepted is still there.
+    #[must_use]
+    pub fn log_end(&self) -> i64 {
+        self.entries.last().map_or(0, Entry::next).max(self.end_floor)
+    }
+
+    /// Takes in the answers that have come. Returns how many append errors there were.
+    pub fn settle(&mut self) -> Result<(usize, usize), String> {
+        let (mut acked, mut failed) = (0, 0);
+        for index in 0..self.entries.len() {
+            let entry = &mut self.entries[index];
+            let Some(outcome) = entry.ticket.as_ref().and_then(Ticket::try_result) else {
+                continue;
+            };
+            entry.ticket = None;
+            match outcome {
+                Ok(appended) if appended.base_offset.get() == entry.base => {
+                    acked += 1;
+                    if entry.level != Durability::Buffered {
+                        self.crash_floor = self.crash_floor.max(index + 1);
+                    }
+                    if entry.level == Durability::Synced {
+                        self.cut_floor = self.cut_floor.max(index + 1);
+                    }
+                }
+                Ok(appended) => {
+                    return Err(format!("{appended:?} acks the batch at {}", entry.base));
+                }
+                Err(AppendError::Indeterminate(_)) => failed += 1,
+                Err(error) => return Err(format!("accepted, then {error} (D8)")),
+            }
+        }
+        Ok((acked, failed))
+    }
+
+    /// Whether anybody still waits for an answer.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.entries.iter().any(|entry| entry.ticket.is_some())
+    }
+
+    /// A reader saw everything below `next_offset`.
+    pub fn seen(&mut self, next_offset: i64, durable: bool) {
+        let batches = self.entries.partition_point(|entry| entry.next() <= next_offset);
+        self.crash_floor = self.crash_floor.max(batches);
+        if durable {
+            self.cut_floor = self.cut_floor.max(batches);
+        }
+    }
+
+    /// Checks what a reader found against what was accepted (R3).
+    pub fn check_records(&self, found: &[Found]) -> Result<(), String> {
+        for (offset, id) in found {
+            let index = self.entries.partition_point(|entry| entry.next() <= *offset);
+            let expected = self.entries.get(index).and_then(|entry| {
+                entry.ids.get(usize::try_from(*offset - entry.base).ok()?).copied()
+            });
+            if expected != Some(*id) {
+                return Err(format!("offset {offset} holds {id:x}, accepted was {expected:x?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the high watermark does not go back (D6).
+    pub fn check_high_watermark(&mut self, offset: i64) -> Result<(), String> {
+        if offset < self.high_watermark {
+            let before = self.high_watermark;
+            return Err(format!("the high watermark went back from {before} to {offset} (D6)"));
+        }
+        self.high_watermark = offset;
+        Ok(())
+    }
+
+    /// Judges what a new life found after `stop`, then takes it as the truth.
+    pub fn recover(&mut self, stop: Option<Stop>, found: &[Found], end: i64) -> Result<(), String> {
+        let floor = match stop {
+            None => self.entries.len(),
+            Some(Stop::Crash) => self.crash_floor.max(self.cut_floor),
+            Some(Stop::Cut) => self.cut_floor,
+        };
+        let accepted = self.entries.iter().flat_map(|entry| {
+            entry.ids.iter().enumerate().map(|(index, id)| (entry.base + index as i64, *id))
+        });
+        let common = accepted.zip(found).take_while(|(accepted, found)| accepted == *found).count();
+        if let Some((offset, id)) = found.get(common) {
+            return Err(format!(
+                "after {stop:?} offset {offset} holds {id:x}, which was not accepted there (D4)"
+            ));
+        }
+        let mut batches = 0;
+        let mut records = 0;
+        while let Some(entry) = self.entries.get(batches)
+            && records + entry.ids.len() <= found.len()
+        {
+            records += entry.ids.len();
+            batches += 1;
+        }
+        if records != found.len() {
+            return Err(format!("after {stop:?} a batch is there in part (D4): {records} records"));
+        }
+        if batches < floor {
+            let lost = &self.entries[batches];
+            return Err(format!(
+                "after {stop:?} the batch at {} ({:?}) and later are lost; {floor} batches had to \
+                 be there, {batches} are (D2, D3, D5)",
+                lost.base, lost.level
+            ));
+        }
+        let may_end = [
+            self.entries[..batches].last().map_or(0, Entry::next),
+            self.end_floor,
+            self.entries.get(batches).map_or(i64::MAX, |next| next.base),
+        ];
+        if !may_end.contains(&end) {
+            return Err(format!("after {stop:?} the log ends at {end}, not at one of {may_end:?}"));
+        }
+        if end < self.end_floor {
+            let before = self.end_floor;
+            return Err(format!(
+                "after {stop:?} the log ends at {end}, before that at {before} (D6)"
+            ));
+        }
+        self.end_floor = end;
+        self.entries.truncate(batches);
+        self.entries.iter_mut().for_each(|entry| entry.ticket = None);
+        self.crash_floor = batches;
+        self.cut_floor = batches;
+        self.high_watermark = 0;
+        Ok(())
+    }
+
+    /// Judges a partition whose stored bytes were changed: detected, or equal (D10, R1).
+    pub fn recover_rotten(
+        &self,
+        found: &[Found],
+        damaged: &[(i64, i64)],
+        recovered: &Recovered,
+    ) -> Result<(), String> {
+        self.check_records(found)?;
+        let vouched = recovered.durable_offset.map_or(0, log_core::Offset::get);
+        let mut read = found.iter().map(|(offset, _)| *offset).peekable();
+        for entry in self.entries.iter().take(self.cut_floor) {
+            for offset in entry.base..entry.next().min(vouched) {
+                while read.next_if(|found| *found < offset).is_some() {}
+                let is_read = read.peek() == Some(&offset);
+                let is_named = damaged.iter().any(|range| (range.0..range.1).contains(&offset));
+                if !is_read && !is_named {
+                    return Err(format!(
+                        "offset {offset} was durable, is gone, and is not named (D10)"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,174 @@
+//! From a seed to a history: settings, faults, steps. Swarm style: each history switches a random
+//! part of everything on, so that rare combinations meet.
+
+use core::time::Duration;
+
+use log_core::disk::sim::Faults;
+use log_core::{Durability, FlushMethod, Visibility};
+
+use crate::chance::Chance;
+use crate::op::{Op, Raw};
+
+/// What may go wrong with the disk in a history, and so what the oracle may demand.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the oracle answers each")]
+pub enum Weather {
+    /// Nothing but stops.
+    Calm,
+    /// Reported I/O errors.
+    Errors,
+    /// No space.
+    Full,
+    /// Stored bytes change.
+    Rot,
+    /// Flushes that were none.
+    Lies,
+}
+
+/// A history to be.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "read by the runner")]
+pub struct Plan {
+    /// Where it came from.
+    pub seed: u64,
+    /// Partitions of the one topic.
+    pub partitions: u32,
+    /// `segment_bytes_max`.
+    pub segment_bytes: u32,
+    /// `unflushed_bytes_max`.
+    pub unflushed_bytes: u32,
+    /// `watermark_bytes`.
+    pub watermark_bytes: u32,
+    /// `flush_interval`.
+    pub flush_interval: Duration,
+    /// `flush_method`.
+    pub flush_method: FlushMethod,
+    /// `visibility`.
+    pub visibility: Visibility,
+    /// What goes wrong.
+    pub weather: Weather,
+    /// How often.
+    pub faults: Faults,
+    /// What is done.
+    pub ops: Vec<Op>,
+}
+
+impl Plan {
+    /// The plan of `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut chance = Chance::new(seed);
+        let c = &mut chance;
+        let weather = match c.below(20) {
+            0..9 => Weather::Calm,
+            9..14 => Weather::Errors,
+            14..16 => Weather::Full,
+            16..19 => Weather::Rot,
+            _ => Weather::Lies,
+        };
+        let faults = faults(c, weather);
+        let mut plan = Self {
+            seed,
+            partitions: 1 + c.below(3) as u32,
+            segment_bytes: c.pick(&[4096, 8192, 16384, 65536, 262_144]),
+            unflushed_bytes: c.pick(&[8192, 16384, 32768, 131_072]),
+            watermark_bytes: c.pick(&[1, 4096, 32768, 1 << 20]),
+            flush_interval: Duration::from_millis(c.pick(&[0, 10, 10, 1000])),
+            flush_method: c.pick(&[FlushMethod::Sync, FlushMethod::OwnRange]),
+            visibility: c.pick(&[Visibility::Synced, Visibility::Synced, Visibility::Written]),
+            weather,
+            faults,
+            ops: Vec::new(),
+        };
+        let swarm = Swarm::new(c);
+        let steps = 20 + c.below(120);
+        plan.ops = (0..steps).map(|_| step(c, &swarm, weather)).collect();
+        plan
+    }
+}
+
+fn faults(c: &mut Chance, weather: Weather) -> Faults {
+    let mut rate = |most: u64| if c.one_in(2) { c.below(most) as u16 } else { 0 };
+    match weather {
+        Weather::Errors => Faults {
+            write_error: rate(1500),
+            short_write: rate(16000),
+            zero_write: rate(6000),
+            interrupted: rate(16000),
+            sync_error: rate(4000),
+            read_error: rate(200),
+            short_read: rate(6000),
+            lying_sync: 0,
+        },
+        Weather::Lies => Faults { lying_sync: 500 + rate(8000), ..Faults::default() },
+        Weather::Calm | Weather::Full | Weather::Rot => Faults::default(),
+    }
+}
+
+/// Which steps a history leans to.
+struct Swarm {
+    weights: [u64; 13],
+    durability: [u64; 3],
+    bytes_max: u64,
+    records_max: u64,
+}
+
+impl Swarm {
+    fn new(c: &mut Chance) -> Self {
+        let base = [60, 2, 40, 10, 15, 8, 3, 3, 6, 4, 6, 5, 3];
+        let weights = base.map(|weight| if c.one_in(4) { 0 } else { 1 + c.below(2 * weight) });
+        Self {
+            weights,
+            durability: [c.below(4), c.below(4), 1 + c.below(6)],
+            bytes_max: c.pick(&[20, 200, 2000, 7000]),
+            records_max: c.pick(&[1, 3, 20]),
+        }
+    }
+
+    fn durability(&self, c: &mut Chance) -> Durability {
+        let levels = [Durability::Buffered, Durability::Written, Durability::Synced];
+        levels[weighted(c, &self.durability)]
+    }
+}
+
+fn weighted(c: &mut Chance, weights: &[u64]) -> usize {
+    let mut ticket = c.below(weights.iter().sum());
+    for (index, weight) in weights.iter().enumerate() {
+        if ticket < *weight {
+            return index;
+        }
+        ticket -= weight;
+    }
+    0
+}
+
+fn step(c: &mut Chance, swarm: &Swarm, weather: Weather) -> Op {
+    let partition = c.next();
+    match weighted(c, &swarm.weights) {
+        0 => Op::Append {
+            partition,
+            records: 1 + c.below(swarm.records_max),
+            bytes: 8 + c.below(swarm.bytes_max),
+            durability: swarm.durability(c),
+            raw: c.pick(&[Raw::Built, Raw::Built, Raw::Built, Raw::Bytes, Raw::Kept]),
+        },
+        1 => Op::Hostile { partition, bits: c.next() },
+        2 => Op::Turns(1 + c.below(6)),
+        3 => Op::Advance { millis: c.pick(&[1, 10, 100, 2000]) },
+        4 => Op::Fetch { partition, at: c.next(), bytes: c.below(4000) },
+        5 => Op::Settle,
+        6 => Op::Close,
+        7 => Op::Drop,
+        8 => Op::Stop { cut: !c.one_in(3), again: [c.below(120), c.below(200)] },
+        9 => Op::Arm { operations: 1 + c.below(60), cut: !c.one_in(3) },
+        10 => Op::Reopen { partition },
+        11 if weather == Weather::Rot => {
+            Op::Flip { file: c.next(), at: c.next(), mask: 1 << c.below(8) }
+        }
+        12 if weather == Weather::Rot => Op::Zero { file: c.next(), block: c.next() },
+        11 if weather == Weather::Full => {
+            Op::Space { bytes: if c.one_in(3) { None } else { Some(c.below(200_000)) } }
+        }
+        _ => Op::Turns(1 + c.below(20)),
+    }
+}

@@ -1,0 +1,341 @@
+//! The whole disk: names, files, chance, and the clockwork of stops.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::faults::{Faults, Stop};
+use super::image::{Image, Snapshot};
+use super::queue::InFlight;
+use crate::disk::Open;
+use crate::int::{u64_from, usize_from};
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Node {
+    Directory,
+    File(usize),
+}
+
+/// A change of names that is not durable yet.
+#[derive(Clone, Debug)]
+enum Change {
+    Set(PathBuf, Option<Node>),
+    Rename(PathBuf, PathBuf, Node),
+}
+
+/// The disk behind every life.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) names: BTreeMap<PathBuf, Node>,
+    durable_names: BTreeMap<PathBuf, Node>,
+    changes: Vec<(PathBuf, Change)>,
+    images: Vec<Image>,
+    pub(super) in_flight: Vec<InFlight>,
+    pub(super) locks: BTreeSet<PathBuf>,
+    pub(super) faults: Faults,
+    pub(super) capacity: Option<u64>,
+    pub(super) random: Random,
+    pub(super) armed: Option<(u64, Stop)>,
+    pub(super) life: u64,
+    pub(super) over: bool,
+    pub(super) operations: u64,
+    pub(super) violations: Vec<String>,
+}
+
+impl State {
+    pub(super) fn new(seed: u64) -> Self {
+        let root = BTreeMap::from([(PathBuf::from("/"), Node::Directory)]);
+        Self {
+            names: root.clone(),
+            durable_names: root,
+            changes: Vec::new(),
+            images: Vec::new(),
+            in_flight: Vec::new(),
+            locks: BTreeSet::new(),
+            faults: Faults::default(),
+            capacity: None,
+            random: Random(seed),
+            armed: None,
+            life: 0,
+            over: false,
+            operations: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    /// Counts one operation of `life`; an armed stop strikes before it.
+    pub(super) fn step(&mut self, life: u64) -> io::Result<()> {
+        if self.over || self.life != life {
+            return Err(io::Error::other("this life of the simulated disk is over"));
+        }
+        self.operations += 1;
+        if let Some((left, stop)) = &mut self.armed {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                let stop = *stop;
+                self.stop(stop);
+                return Err(io::Error::other("this life of the simulated disk is over"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the life.
+    pub(super) fn stop(&mut self, stop: Stop) {
+        if self.over {
+            return;
+        }
+        self.over = true;
+        self.armed = None;
+        self.locks.clear();
+        for mut flying in core::mem::take(&mut self.in_flight) {
+            if let Some((image, bytes)) = flying
+                .write_mut()
+                .and_then(|write| Some((self.images.get_mut(write.inode)?, write.bytes().to_vec())))
+            {
+                image.write_torn(flying.position(), &bytes, &mut self.random);
+            }
+        }
+        if stop == Stop::Cut {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        for image in &mut self.images {
+            image.cut(&mut self.random);
+        }
+        for (_, change) in core::mem::take(&mut self.changes) {
+            if self.random.one_in(2) {
+                apply(&mut self.durable_names, &change);
+            }
+        }
+        // What stands in a directory whose own name is gone is gone.
+        let known = self.durable_names.clone();
+        self.durable_names
+            .retain(|path, _| path.ancestors().skip(1).all(|up| known.contains_key(up)));
+        self.names.clone_from(&self.durable_names);
+    }
+
+    pub(super) fn next_life(&mut self) -> u64 {
+        if !self.over {
+            self.stop(Stop::Crash);
+        }
+        self.over = false;
+        self.life += 1;
+        self.life
+    }
+
+    pub(super) fn open(&mut self, path: &Path, open: Open) -> io::Result<usize> {
+        match (self.names.get(path), open) {
+            (Some(Node::Directory), _) => Err(io::ErrorKind::IsADirectory.into()),
+            (Some(Node::File(_)), Open::Create) => Err(io::ErrorKind::AlreadyExists.into()),
+            (Some(Node::File(inode)), _) => Ok(*inode),
+            (None, Open::Create) => {
+                let inode = self.images.len();
+                self.images.push(Image::default());
+                self.set_name(path, Some(Node::File(inode)))?;
+                Ok(inode)
+            }
+            (None, _) => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    pub(super) fn set_name(&mut self, path: &Path, node: Option<Node>) -> io::Result<()> {
+        let Some(parent) = path.parent().filter(|parent| self.names.contains_key(*parent)) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let change = Change::Set(path.to_owned(), node);
+        apply(&mut self.names, &change);
+        self.changes.push((parent.to_owned(), change));
+        Ok(())
+    }
+
+    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let node = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        let change = Change::Rename(from.to_owned(), to.to_owned(), node);
+        apply(&mut self.names, &change);
+        self.changes.push((parent, change));
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
+        if !self.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if self.names.keys().any(|name| name.parent() == Some(path)) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        self.set_name(path, None)
+    }
+
+    pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+        let changes = core::mem::take(&mut self.changes);
+        for (parent, change) in changes {
+            if parent == path {
+                apply(&mut self.durable_names, &change);
+            } else {
+                self.changes.push((parent, change));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn inode(&mut self, inode: usize) -> &mut Image {
+        if inode >= self.images.len() {
+            self.images.resize_with(inode + 1, Image::default);
+        }
+        match self.images.get_mut(inode) {
+            Some(image) => image,
+            None => unreachable!("just made"),
+        }
+    }
+
+    fn has_room(&self, inode: usize, len: u64) -> bool {
+        let used: u64 = self.images.iter().map(Image::len).sum();
+        let grows = len.saturating_sub(self.images.get(inode).map_or(0, Image::len));
+        self.capacity.is_none_or(|capacity| grows == 0 || used + grows <= capacity)
+    }
+
+    pub(super) fn allocate(&mut self, inode: usize, len: u64) -> io::Result<()> {
+        if !self.has_room(inode, len) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.inode(inode).len() < len {
+            self.inode(inode).set_len(len);
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_at(
+        &mut self,
+        inode: usize,
+        at: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let Faults { read_error, short_read, .. } = self.faults;
+        if self.random.chance(read_error) {
+            return Err(eio());
+        }
+        let short = self.random.chance(short_read) && buffer.len() > 1;
+        let want = if short { self.random.between(1, buffer.len()) } else { buffer.len() };
+        let live = self.inode(inode).live();
+        let rest = live.get(usize_from(at)..).unwrap_or_default();
+        let bytes = rest.len().min(want);
+        for (target, byte) in buffer.iter_mut().zip(rest.iter().take(bytes)) {
+            *target = *byte;
+        }
+        Ok(bytes)
+    }
+
+    pub(super) fn write_at(&mut self, inode: usize, at: u64, bytes: &[u8]) -> io::Result<usize> {
+        if !self.has_room(inode, at + u64_from(bytes.len())) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.inode(inode).write(at, bytes);
+        Ok(bytes.len())
+    }
+
+    /// A blocking sync: submitted and finished at once.
+    pub(super) fn sync_now(&mut self, inode: usize) -> io::Result<()> {
+        let snapshot = self.inode(inode).snapshot();
+        self.finish_sync(inode, snapshot)
+    }
+
+    pub(super) fn finish_sync(&mut self, inode: usize, snapshot: Snapshot) -> io::Result<()> {
+        let Faults { sync_error, lying_sync, .. } = self.faults;
+        if self.random.chance(sync_error) {
+            self.inode(inode).forsake(snapshot);
+            return Err(eio());
+        }
+        if !self.random.chance(lying_sync) {
+            self.inode(inode).flushed(snapshot);
+        }
+        Ok(())
+    }
+
+    pub(super) fn flip(&mut self, path: &Path, at: u64, mask: u8) -> bool {
+        match self.names.get(path) {
+            Some(Node::File(inode)) => {
+                let inode = *inode;
+                self.inode(inode).flip(at, mask)
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let files = self.names.iter().filter(|(_, node)| matches!(node, Node::File(_)));
+        files.map(|(path, _)| path.clone()).collect()
+    }
+
+    pub(super) fn read(&self, path: &Path) -> Option<Vec<u8>> {
+        match self.names.get(path)? {
+            Node::File(inode) => Some(self.images.get(*inode)?.live().to_vec()),
+            Node::Directory => None,
+        }
+    }
+}
+
+fn apply(names: &mut BTreeMap<PathBuf, Node>, change: &Change) {
+    match change {
+        Change::Set(path, Some(node)) => {
+            names.insert(path.clone(), *node);
+        }
+        Change::Set(path, None) => {
+            names.remove(path);
+        }
+        Change::Rename(from, to, node) => {
+            names.remove(from);
+            names.insert(to.clone(), *node);
+        }
+    }
+}
+
+/// The error of a device that failed.
+pub(super) fn eio() -> io::Error {
+    io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error())
+}
+
+/// Chance that follows from a seed (`SplitMix64`).
+#[derive(Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    /// Another sequence, to stand in while this one is lent out.
+    pub(super) const fn fork(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+
+    pub(super) fn one_in(&mut self, bound: u64) -> bool {
+        self.below(bound) == 0
+    }
+
+    pub(super) fn chance(&mut self, of_65536: u16) -> bool {
+        of_65536 > 0 && self.below(1 << 16) < u64::from(of_65536)
+    }
+
+    /// A number from `least` to `most`, both included.
+    pub(super) fn between(&mut self, least: usize, most: usize) -> usize {
+        let span = u64_from(most.saturating_sub(least)) + 1;
+        least + usize_from(self.below(span))
+    }
+
+    pub(super) fn byte(&mut self) -> u8 {
+        self.next().to_be_bytes()[0]
+    }
+}
