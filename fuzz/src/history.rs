@@ -557,7 +557,6 @@ impl<'a> History<'a> {
         self.directory.set_faults(Faults::default());
         let old = self.logs[index].clone();
         let opened = store.reopen(old.topic_partition());
-        let over = self.directory.is_over();
         match opened {
             Ok(log) => {
                 if !matches!(old.info().state, LogState::Stale) {
@@ -565,8 +564,9 @@ impl<'a> History<'a> {
                 }
                 self.ledgers[index].settle()?;
                 self.logs[index] = log.clone();
-                if !over {
-                    let (found, damaged) = read_around(&log)?;
+                let read = read_around(&log);
+                if !self.directory.is_over() {
+                    let (found, damaged) = read?;
                     if self.plan.weather == Weather::Lies {
                         self.ledgers[index].check_records(&found)?;
                     } else if damaged.is_empty() {
@@ -577,7 +577,7 @@ impl<'a> History<'a> {
                     }
                 }
             }
-            Err(_) if over => {}
+            Err(_) if self.directory.is_over() => {}
             Err(error) => return Err(format!("reopen: {error}")),
         }
         self.directory.set_faults(self.plan.faults);

@@ -9,7 +9,7 @@
 #[non_exhaustive]
 #[cfg_attr(not(feature = "mutants"), expect(unreachable_pub, reason = "public with the feature"))]
 pub enum Mutant {
-    /// A new segment's name is not made durable before its first batch is acknowledged.
+    /// Names in a partition's directory are not made durable before what they hold counts.
     SkipDirSync,
     /// A flush counts when it is submitted, not when it has succeeded.
     AckBeforeSync,

@@ -378,6 +378,13 @@ fn gather(bytes: &[u8], log_end: Offset) -> Result<Prepared, NotAppended> {
         next = batch.next_offset().ok_or(NotAppended::OffsetExhausted { log_end })?;
         last = Some(batch);
     }
+    if next.since(log_end) > i64::from(i32::MAX) {
+        let reason = format!(
+            "it covers offsets {log_end} to {next}, more than one segment can number: start an \
+             empty log further on instead"
+        );
+        return Err(NotAppended::InvalidRecord { reason });
+    }
     match last {
         Some(last) => Ok(Prepared {
             bytes: kept,

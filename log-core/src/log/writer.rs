@@ -347,7 +347,7 @@ impl Partition {
                 self.shared.counters.synced();
                 Ok(())
             }
-            Err(_) if mutant::on(Mutant::RetryFailedSync) => {
+            Err(error) if mutant::on(Mutant::RetryFailedSync) && error.raw_os_error().is_some() => {
                 writer.in_flight.push((ordinal, Submission::Sync));
                 let token = Token(u64::from(self.slot) << 32 | u64::from(ordinal));
                 disk.submit_sync(token, writer.segment.file());

@@ -1,16 +1,17 @@
 //! Finding the next batch behind a bad place.
 //!
 //! Byte by byte: a place counts only if a whole batch stands there with a right checksum and an
-//! offset the log could have reached. Work is bounded whatever the bytes: checksums are computed
+//! offset the log could have reached, and if the batch behind it agrees: the base offset stands
+//! outside the checksum, so a batch whose first bytes are damaged still has a right one. Work is bounded whatever the bytes: checksums are computed
 //! over at most [`WORK_FACTOR`] times the bytes searched.
 
 use std::io;
 
-use super::walk::{BATCH_BYTES_LIMIT, Window};
+use super::walk::{BATCH_BYTES_LIMIT, Walk, Window};
 use crate::disk::File;
 use crate::format::{BatchView, HEADER_BYTES, batch_bytes};
-use crate::ids::Offset;
-use crate::int::{u64_from, usize_from};
+use crate::ids::{Offset, Position};
+use crate::int::{u32_saturated, u64_from, usize_from};
 
 const WORK_FACTOR: u64 = 16;
 const STEP_BYTES: u64 = 64 * 1024;
@@ -30,6 +31,7 @@ pub(crate) struct Found {
 /// The first batch in `from..limit` whose base offset is `least` or later.
 pub(crate) fn next_batch(file: &dyn File, from: u64, limit: u64, least: Offset) -> Option<Found> {
     let mut search = Search {
+        file,
         window: Window::new(file, limit),
         batch: Window::new(file, limit),
         limit,
@@ -56,6 +58,7 @@ enum Progress {
 }
 
 struct Search<'a> {
+    file: &'a dyn File,
     window: Window<'a>,
     batch: Window<'a>,
     limit: u64,
@@ -82,13 +85,27 @@ impl Search<'_> {
             }
             self.budget -= need;
             let raw = self.batch.bytes(position, need)?;
-            if let Ok(view) = BatchView::parse(raw)
-                && view.verify_crc().is_ok()
-            {
-                return Ok(Progress::Found(Found { position, base: view.base_offset() }));
+            let Ok(view) = BatchView::parse(raw) else { continue };
+            let base = view.base_offset();
+            let Some(next) = view.next_offset().filter(|_| view.verify_crc().is_ok()) else {
+                continue;
+            };
+            if agrees(self.file, position + need, self.limit, next) {
+                return Ok(Progress::Found(Found { position, base }));
             }
         }
         Ok(Progress::Nothing(at + u64_from(starts)))
+    }
+}
+
+/// Whether what stands at `at` lets the batch before it end with offset `next`: the batch with that
+/// offset, or no batch.
+fn agrees(file: &dyn File, at: u64, limit: u64, next: Offset) -> bool {
+    let position = Position::new(u32_saturated(usize_from(at)));
+    let mut walk = Walk::new(file, position, limit, None);
+    match walk.next() {
+        Ok((_, behind)) => behind.base_offset() == next,
+        Err(_) => true,
     }
 }
 
