@@ -22,6 +22,7 @@ mod model;
 pub mod mutant;
 #[cfg(not(feature = "mutants"))]
 mod mutant;
+mod partitioner;
 mod segment;
 
 pub use config::{Drive, Durability, FlushMethod, OnDamage, SettingsError, Visibility};
@@ -32,4 +33,5 @@ pub use log::{
     OpenError, Recovered, SegmentInfo, Store, StoreBuilder, Tail, TailStream, Ticket, TopicError,
     TopicInfo, Usage, Verified,
 };
+pub use partitioner::{murmur2, partition_for_key};
 pub use segment::recover::Damage;
