@@ -101,6 +101,10 @@ struct History<'a> {
     /// What an armed stop will be.
     armed: Option<Stop>,
     rotten: bool,
+    /// How often stored bytes were changed.
+    rots: u32,
+    /// The segment that was shortened while the store was closed.
+    shortened: Option<std::path::PathBuf>,
     /// Nothing more can be demanded of this history.
     done: bool,
     next_id: u64,
@@ -123,6 +127,8 @@ impl<'a> History<'a> {
             created: false,
             armed: None,
             rotten: false,
+            rots: 0,
+            shortened: None,
             done: false,
             next_id: 1,
             stats: Stats::default(),
@@ -412,6 +418,9 @@ impl<'a> History<'a> {
         }
         self.armed = None;
         self.directory.disarm();
+        if closed.is_ok() && self.plan.weather == Weather::Rot && self.chance.one_in(3) {
+            self.shorten();
+        }
         match closed {
             Ok(()) => self.open(None),
             Err(error) if self.plan.weather == Weather::Calm && !self.rotten => {
@@ -509,12 +518,21 @@ impl<'a> History<'a> {
                 return Err(format!("opening says nothing of partition {number}"));
             };
             // Several rotten places can hide the good data between them.
-            let times = if self.rotten { 3 } else { 1 };
+            let times = if self.rots > 1 { 3 } else { 1 };
             let limit = times * u64::from(self.plan.unflushed_bytes) + 8192;
             if report.bytes_cut > limit {
                 let cut = report.bytes_cut;
                 return Err(format!(
                     "{cut} bytes are cut as torn, more than ever were in flight (S5)"
+                ));
+            }
+            if let Some(path) = &self.shortened
+                && path.starts_with(format!("/store/t-{number}"))
+                && report.clean
+            {
+                return Err(format!(
+                    "{} was shortened, and the marker believed (D12)",
+                    path.display()
                 ));
             }
             let what = |error: String| format!("partition {number}: {error}; {report:?}");
@@ -599,41 +617,69 @@ impl<'a> History<'a> {
 
     // ---- rot
 
+    fn segments(&self) -> Vec<std::path::PathBuf> {
+        let is_log = |path: &std::path::PathBuf| path.extension().is_some_and(|end| end == "log");
+        self.directory.files().into_iter().filter(is_log).collect()
+    }
+
+    fn rot(&mut self, what: String) {
+        self.rotten = true;
+        self.rots += 1;
+        self.note(what);
+    }
+
+    /// Cuts a few bytes off the last segment of a partition that is closed.
+    fn shorten(&mut self) {
+        let Some(path) = self.segments().pop() else { return };
+        let bytes = self.directory.read(&path).map_or(0, |bytes| bytes.len() as u64);
+        if bytes > 0 {
+            let left = bytes - 1 - self.chance.below(bytes.min(100));
+            self.directory.shorten(&path, left);
+            self.rot(format!("   shortens {} from {bytes} to {left}", path.display()));
+            self.shortened = Some(path);
+        }
+    }
+
     fn flip(&mut self, file: u64, at: u64, mask: u8) {
-        let files: Vec<_> = self
-            .directory
-            .files()
-            .into_iter()
-            .filter(|path| {
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                name != ".lock" && name != "partition.metadata"
-            })
+        let name_of = |path: &std::path::PathBuf| {
+            path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned()
+        };
+        let mut files = self.segments();
+        if file.is_multiple_of(4) {
+            files = self.directory.files();
+            files.retain(|path| !matches!(name_of(path).as_str(), ".lock" | "partition.metadata"));
+        }
+        let Some(path) = files.get((file % (files.len() as u64).max(1)) as usize).cloned() else {
+            return;
+        };
+        let Some(bytes) = self.directory.read(&path).filter(|bytes| !bytes.is_empty()) else {
+            return;
+        };
+        let starts: Vec<u64> = log_core::format::Batches::new(&bytes)
+            .map_while(Result::ok)
+            .map(|placed| placed.position as u64)
             .collect();
-        if let Some(path) = files.get((file % (files.len() as u64).max(1)) as usize) {
-            let bytes = self.directory.read(path).map_or(0, |bytes| bytes.len() as u64);
-            if bytes > 0 && self.directory.flip(path, at % bytes, mask) {
-                self.rotten = true;
-                self.note(format!("   flips byte {} of {}", at % bytes, path.display()));
-            }
+        // Often aimed at a header's fields outside the checksum, which nothing else would meet.
+        let at = match starts.get((at % (starts.len() as u64).max(1)) as usize) {
+            Some(start) if at.is_multiple_of(2) => start + (at >> 32) % 17,
+            _ => at % bytes.len() as u64,
+        };
+        if self.directory.flip(&path, at, mask) {
+            self.rot(format!("   flips byte {at} of {}", path.display()));
         }
     }
 
     fn zero(&mut self, file: u64, block: u64) {
-        let files: Vec<_> = self
-            .directory
-            .files()
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
-            .collect();
-        let Some(path) = files.get((file % (files.len() as u64).max(1)) as usize) else { return };
-        let Some(bytes) = self.directory.read(path) else { return };
+        let files = self.segments();
+        let Some(path) = files.get((file % (files.len() as u64).max(1)) as usize).cloned() else {
+            return;
+        };
+        let Some(bytes) = self.directory.read(&path) else { return };
         let blocks = (bytes.len() as u64).div_ceil(4096).max(1);
         let from = (block % blocks) * 4096;
-        self.note(format!("   zeroes block {} of {}", from / 4096, path.display()));
+        self.rot(format!("   zeroes block {} of {}", from / 4096, path.display()));
         for (at, byte) in bytes.iter().enumerate().skip(from as usize).take(4096) {
-            if *byte != 0 && self.directory.flip(path, at as u64, *byte) {
-                self.rotten = true;
-            }
+            let _there = *byte != 0 && self.directory.flip(&path, at as u64, *byte);
         }
     }
 }

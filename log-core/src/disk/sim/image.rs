@@ -184,6 +184,11 @@ impl Image {
         self.live.clone_from(&self.durable);
     }
 
+    pub(super) fn shorten(&mut self, bytes: u64) {
+        self.live.truncate(usize_from(bytes));
+        self.durable.truncate(usize_from(bytes));
+    }
+
     pub(super) fn flip(&mut self, at: u64, mask: u8) -> bool {
         let at = usize_from(at);
         let Some(byte) = self.live.get_mut(at) else { return false };

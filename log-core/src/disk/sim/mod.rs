@@ -108,6 +108,11 @@ impl SimDirectory {
         self.state.lock().flip(path, at, mask)
     }
 
+    /// Cuts a file to `bytes`, on the medium and in the cache, as another program might.
+    pub fn shorten(&self, path: &Path, bytes: u64) {
+        self.state.lock().shorten(path, bytes);
+    }
+
     /// All files, by path.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {

@@ -266,6 +266,13 @@ impl State {
         }
     }
 
+    pub(super) fn shorten(&mut self, path: &Path, bytes: u64) {
+        if let Some(Node::File(inode)) = self.names.get(path) {
+            let inode = *inode;
+            self.inode(inode).shorten(bytes);
+        }
+    }
+
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let files = self.names.iter().filter(|(_, node)| matches!(node, Node::File(_)));
         files.map(|(path, _)| path.clone()).collect()
