@@ -80,7 +80,16 @@ impl Plan {
             faults,
             ops: Vec::new(),
         };
-        let swarm = Swarm::new(c);
+        let mut swarm = Swarm::new(c);
+        if weather == Weather::Rot && c.one_in(2) {
+            // Much data above a watermark that lags: what only S5 can judge.
+            plan.partitions = 1;
+            plan.segment_bytes = 262_144;
+            plan.unflushed_bytes = 8192;
+            plan.watermark_bytes = 1 << 20;
+            swarm.weights = [80, 0, 40, 1, 10, 5, 0, 0, 2, 0, 0, 2, 0];
+            (swarm.bytes_max, swarm.records_max) = (1500, 2);
+        }
         let steps = 20 + c.below(120);
         plan.ops = (0..steps).map(|_| step(c, &swarm, weather)).collect();
         plan

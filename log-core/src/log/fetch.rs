@@ -23,7 +23,7 @@ use crate::ids::{Offset, Position, TopicPartition};
 use crate::int::{u32_saturated, u64_from, usize_from};
 use crate::segment::Segment;
 use crate::segment::recover::Damage;
-use crate::segment::resync::{content_end, next_batch};
+use crate::segment::resync::{Proof, content_end, next_batch};
 use crate::segment::walk::{Stop, Walk};
 
 /// How much a fetch returns.
@@ -353,7 +353,8 @@ impl Partition {
         reason: String,
     ) -> FetchError {
         let file = &**segment.file();
-        let found = next_batch(file, at + 1, limit, offsets.start);
+        let proof = Proof::Neighbour(Some(offsets.end));
+        let found = next_batch(file, at + 1, limit, offsets.start, proof);
         let (until, end) = match found {
             Some(found) => (found.base, found.position),
             None => (offsets.end.max(offsets.start), content_end(file, at, limit)),

@@ -17,7 +17,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::resync::{content_end, next_batch};
+use super::resync::{Proof, content_end, next_batch};
 use super::walk::{Stop, Walk};
 use super::watermark::Watermark;
 use super::{OffsetIndex, Segment};
@@ -122,7 +122,8 @@ pub(crate) fn scan(candidates: Vec<Candidate>, rules: &Rules) -> Result<Scan, Fa
 fn has_batch(candidate: &Candidate) -> bool {
     let mut walk = Walk::new(&*candidate.file, Position::ZERO, candidate.bytes, None);
     walk.next().is_ok()
-        || next_batch(&*candidate.file, 1, candidate.bytes, candidate.base).is_some()
+        || next_batch(&*candidate.file, 1, candidate.bytes, candidate.base, Proof::Checksum)
+            .is_some()
 }
 
 /// What stands behind the segment being scanned.
@@ -267,7 +268,8 @@ impl Scanner {
         let least = self.expected.checked_add(1).unwrap_or(self.expected);
         later.batches
             || (from < candidate.bytes
-                && next_batch(&*candidate.file, from, candidate.bytes, least).is_some())
+                && next_batch(&*candidate.file, from, candidate.bytes, least, Proof::Checksum)
+                    .is_some())
     }
 
     /// Records damage at `at` and finds where the log goes on in this segment, if it does.
@@ -278,7 +280,10 @@ impl Scanner {
         later: Later,
         reason: String,
     ) -> Option<u64> {
-        let found = next_batch(&*candidate.file, at + 1, candidate.bytes, self.expected);
+        let mark = self.rules.watermark.filter(|mark| mark.segment == candidate.base);
+        let end = later.next.or(mark.map(|mark| mark.durable));
+        let proof = Proof::Neighbour(end);
+        let found = next_batch(&*candidate.file, at + 1, candidate.bytes, self.expected, proof);
         let watermark = self.rules.watermark.map_or(self.expected, |mark| mark.durable);
         let (offset, position) = match (found, later.next) {
             (Some(found), _) => (found.base, found.position),

@@ -7,7 +7,7 @@
 
 use std::io;
 
-use super::walk::{BATCH_BYTES_LIMIT, Walk, Window};
+use super::walk::{BATCH_BYTES_LIMIT, Stop, Walk, Window};
 use crate::disk::File;
 use crate::format::{BatchView, HEADER_BYTES, batch_bytes};
 use crate::ids::{Offset, Position};
@@ -28,14 +28,31 @@ pub(crate) struct Found {
     pub(crate) base: Offset,
 }
 
-/// The first batch in `from..limit` whose base offset is `least` or later.
-pub(crate) fn next_batch(file: &dyn File, from: u64, limit: u64, least: Offset) -> Option<Found> {
+/// What makes a batch found believable.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Proof {
+    /// Its checksum: enough to say that somebody wrote a batch here.
+    Checksum,
+    /// The batch behind it goes on where it ends; or nothing is behind it and it ends where the log
+    /// is known to end, if that is known.
+    Neighbour(Option<Offset>),
+}
+
+/// The first batch in `from..limit` whose base offset is `least` or later, with `proof`.
+pub(crate) fn next_batch(
+    file: &dyn File,
+    from: u64,
+    limit: u64,
+    least: Offset,
+    proof: Proof,
+) -> Option<Found> {
     let mut search = Search {
         file,
         window: Window::new(file, limit),
         batch: Window::new(file, limit),
         limit,
         least,
+        proof,
         budget: limit.saturating_sub(from).saturating_mul(WORK_FACTOR),
     };
     let mut at = from;
@@ -63,6 +80,7 @@ struct Search<'a> {
     batch: Window<'a>,
     limit: u64,
     least: Offset,
+    proof: Proof,
     budget: u64,
 }
 
@@ -90,7 +108,7 @@ impl Search<'_> {
             let Some(next) = view.next_offset().filter(|_| view.verify_crc().is_ok()) else {
                 continue;
             };
-            if agrees(self.file, position + need, self.limit, next) {
+            if self.proof.holds(self.file, position + need, self.limit, next) {
                 return Ok(Progress::Found(Found { position, base }));
             }
         }
@@ -98,14 +116,16 @@ impl Search<'_> {
     }
 }
 
-/// Whether what stands at `at` lets the batch before it end with offset `next`: the batch with that
-/// offset, or no batch.
-fn agrees(file: &dyn File, at: u64, limit: u64, next: Offset) -> bool {
-    let position = Position::new(u32_saturated(usize_from(at)));
-    let mut walk = Walk::new(file, position, limit, None);
-    match walk.next() {
-        Ok((_, behind)) => behind.base_offset() == next,
-        Err(_) => true,
+impl Proof {
+    /// Whether what stands at `at` lets the batch before it end with offset `next`.
+    fn holds(self, file: &dyn File, at: u64, limit: u64, next: Offset) -> bool {
+        let Self::Neighbour(end) = self else { return true };
+        let position = Position::new(u32_saturated(usize_from(at)));
+        match Walk::new(file, position, limit, None).next() {
+            Ok((_, behind)) => behind.base_offset() == next,
+            Err(Stop::End) => end == Some(next),
+            Err(_) => false,
+        }
     }
 }
 
