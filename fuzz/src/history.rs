@@ -710,8 +710,11 @@ fn records(fetched: &log_core::Fetched) -> Result<Vec<Found>, String> {
         .collect()
 }
 
+/// Records found, and ranges of offsets named as damaged.
+type ReadAround = (Vec<Found>, Vec<(i64, i64)>);
+
 /// Everything readable, and the ranges that are named as damaged.
-fn read_around(log: &Log) -> Result<(Vec<Found>, Vec<(i64, i64)>), String> {
+fn read_around(log: &Log) -> Result<ReadAround, String> {
     let (mut found, mut damaged) = (Vec::new(), Vec::new());
     let mut offset = log.log_start_offset();
     loop {

@@ -13,6 +13,7 @@
     clippy::missing_errors_doc,
     clippy::as_conversions,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     reason = "test machinery: its errors are findings, its numbers are small"
 )]
 

@@ -32,7 +32,6 @@ impl Entry {
 
 /// The model of one partition.
 #[derive(Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "test machinery")]
 pub struct Ledger {
     /// Everything accepted in this life, and what earlier lives left.
     pub entries: Vec<Entry>,

@@ -13,10 +13,11 @@
     clippy::print_stdout,
     clippy::as_conversions,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     reason = "a runner waits, times itself and reports to people"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -99,7 +100,7 @@ fn child(dir: &Path, seed: u64) -> Result<()> {
     let (_store, logs) = open(dir, seed)?;
     let out = Mutex::new(std::io::stdout());
     let say = |line: String| {
-        let mut out = out.lock().unwrap_or_else(|error| error.into_inner());
+        let mut out = out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // One write call a line: what the parent reads is whole.
         out.write_all(line.as_bytes()).and_then(|()| out.flush())
     };
@@ -175,7 +176,7 @@ fn batch(first: u64, count: u64, filler: u64) -> RecordBatch {
 #[derive(Default)]
 struct Known {
     /// Announced ids.
-    tried: BTreeMap<u64, ()>,
+    tried: BTreeSet<u64>,
     /// Acknowledged in the present round: offset, id, level.
     acked: Vec<(i64, u64, String)>,
     /// What stood there after the last round.
@@ -238,7 +239,7 @@ fn life_and_death(dir: &Path, life: u64, known: &mut [Known], chance: &mut Chanc
             ["try", partition, first, count] => {
                 let (first, count): (u64, u64) = (first.parse()?, count.parse()?);
                 let known = known.get_mut(partition.parse::<usize>()?).ok_or("no partition")?;
-                known.tried.extend((first..first + count).map(|id| (id, ())));
+                known.tried.extend(first..first + count);
             }
             ["ack", partition, base, first, count, level] => {
                 let (base, first, count): (i64, u64, u64) =
@@ -269,12 +270,12 @@ fn verify(dir: &Path, life: u64, known: &mut [Known], clean: bool) -> Result<()>
             return Err(format!("{name}: what stood there before is not there as it was").into());
         }
         let fresh = found.get(known.settled.len()..).unwrap_or_default();
-        let mut seen = BTreeMap::new();
+        let mut seen = BTreeSet::new();
         for id in fresh {
-            if !known.tried.contains_key(id) {
+            if !known.tried.contains(id) {
                 return Err(format!("{name}: {id} was never announced: a phantom").into());
             }
-            if seen.insert(*id, ()).is_some() {
+            if !seen.insert(*id) {
                 return Err(format!("{name}: {id} is there twice").into());
             }
         }

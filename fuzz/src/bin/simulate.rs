@@ -131,7 +131,8 @@ fn simulate(options: &Options) -> bool {
                     match run(&Plan::new(seed)) {
                         Ok(stats) => mine += stats,
                         Err(failure) => {
-                            let mut failures = failures.lock().unwrap_or_else(|e| e.into_inner());
+                            let mut failures =
+                                failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                             failures.push((seed, failure));
                             give_up.store(failures.len() >= FAILURES_MAX, Ordering::Relaxed);
                         }
@@ -144,7 +145,7 @@ fn simulate(options: &Options) -> bool {
                         );
                     }
                 }
-                *stats.lock().unwrap_or_else(|e| e.into_inner()) += mine;
+                *stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += mine;
             });
         }
     });

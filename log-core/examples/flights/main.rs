@@ -102,8 +102,11 @@ fn in_dir(dir: &Path) -> Result<bool, Box<dyn Error>> {
     Ok(tally.is_sound())
 }
 
+/// A store, the logs of its partitions, and what opening found.
+type Opened = (Store, Vec<Log>, Vec<Recovered>);
+
 /// Opens the store and its topic, making what is not there; tells what was found of it.
-fn open(dir: &Path) -> Result<(Store, Vec<Log>, Vec<Recovered>), Box<dyn Error>> {
+fn open(dir: &Path) -> Result<Opened, Box<dyn Error>> {
     if let Some(parent) = dir.parent() {
         std::fs::create_dir_all(parent)?;
     }
@@ -144,10 +147,11 @@ fn read_all(
 }
 
 fn closing_line(written: &Written, tally: Tally) -> String {
-    let mut line = format!("flights: {} appended", written.appended);
-    if written.already_there > 0 {
-        line += &format!(", {} already there", written.already_there);
-    }
+    let there = match written.already_there {
+        0 => String::new(),
+        records => format!(", {records} already there"),
+    };
+    let line = format!("flights: {} appended{there}", written.appended);
     let Tally { read_back, lost, duplicated, out_of_order, .. } = tally;
     line + &format!(
         ", {read_back} read back, {lost} lost, {duplicated} duplicated, {out_of_order} out of order"

@@ -191,6 +191,20 @@ pub trait File: fmt::Debug + Send + Sync {
     /// Outlives the process; outlives power loss only after a [`File::sync`] that follows it.
     fn write_at(&self, position: u64, buffer: &[u8]) -> io::Result<usize>;
 
+    /// Writes as [`File::write_at`] and flushes what it wrote.
+    ///
+    /// # Errors
+    ///
+    /// As `pwritev2(2)` with `RWF_DSYNC`.
+    ///
+    /// # Durability
+    ///
+    /// The bytes it says it wrote outlive power loss; earlier writes need a flush of their own.
+    fn write_through_at(&self, position: u64, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.write_at(position, buffer)?;
+        self.sync().map(|()| written)
+    }
+
     /// Secures space so that the file is at least `bytes` long: new bytes read as zero, and
     /// writing them later cannot fail for want of space.
     ///

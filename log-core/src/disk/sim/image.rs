@@ -9,7 +9,7 @@ use crate::int::{u64_from, usize_from};
 pub(super) const SECTOR_BYTES: usize = 512;
 
 /// A file's two images.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Image {
     live: Vec<u8>,
     durable: Vec<u8>,
@@ -32,20 +32,6 @@ pub(super) struct Snapshot {
     len: usize,
     shortest: usize,
     resized: u64,
-}
-
-impl Default for Image {
-    fn default() -> Self {
-        Self {
-            live: Vec::new(),
-            durable: Vec::new(),
-            dirty: BTreeSet::new(),
-            forsaken: BTreeSet::new(),
-            flushed: BTreeSet::new(),
-            shrinks: Vec::new(),
-            resized: 0,
-        }
-    }
 }
 
 impl Image {

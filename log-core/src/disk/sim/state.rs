@@ -171,7 +171,7 @@ impl State {
         self.set_name(path, None)
     }
 
-    pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+    pub(super) fn sync_dir(&mut self, path: &Path) {
         let changes = core::mem::take(&mut self.changes);
         for (parent, change) in changes {
             if parent == path {
@@ -180,7 +180,6 @@ impl State {
                 self.changes.push((parent, change));
             }
         }
-        Ok(())
     }
 
     pub(super) fn inode(&mut self, inode: usize) -> &mut Image {
