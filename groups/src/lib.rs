@@ -4,3 +4,11 @@
 
 pub use log_core;
 pub use txn;
+
+/// What most programs need, in one line: `use groups::prelude::*`.
+pub mod prelude {
+    pub use log_core::{
+        Durability, FetchLimits, Fetched, IsolationLevel, Log, Offset, Store, Ticket, TopicName,
+        TopicPartition,
+    };
+}

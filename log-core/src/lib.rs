@@ -35,3 +35,8 @@ pub use log::{
 };
 pub use partitioner::{murmur2, partition_for_key};
 pub use segment::recover::Damage;
+
+/// The front page's examples compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

@@ -239,7 +239,9 @@ fn row_10_zeros_behind_the_end_are_the_end() {
 #[test]
 fn s5_good_data_far_behind_a_bad_place_proves_rot() {
     let dir = tempfile::tempdir().unwrap();
-    let open = || Store::builder().unflushed_bytes_max(8192).open(dir.path()).unwrap();
+    let open = || {
+        Store::builder().unflushed_bytes_max(8192).message_bytes_max(4096).open(dir.path()).unwrap()
+    };
     let store = open();
     let log = new_log(&store);
     for number in 0..400 {
