@@ -1,6 +1,11 @@
 //! A short run of the simulator, and equal bytes on all disks (S23), within `cargo test`.
 
-#![expect(clippy::unwrap_used, reason = "in a test a failure is a failure")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "in a test a failure is a failure, and its numbers are small"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;

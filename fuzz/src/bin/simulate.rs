@@ -235,15 +235,12 @@ fn mutants(options: &Options) -> bool {
             run(&Plan::new(seed)).err().map(|failure| (index + 1, seed, failure))
         });
         plant(None);
-        match found {
-            Some((histories, seed, failure)) => {
-                let what: String = failure.what.chars().take(90).collect();
-                println!("{mutant:?}: found in {histories} histories, seed {seed:#018x}: {what}");
-            }
-            None => {
-                missed += 1;
-                println!("{mutant:?}: NOT FOUND in {WITHIN} histories");
-            }
+        if let Some((histories, seed, failure)) = found {
+            let what: String = failure.what.chars().take(90).collect();
+            println!("{mutant:?}: found in {histories} histories, seed {seed:#018x}: {what}");
+        } else {
+            missed += 1;
+            println!("{mutant:?}: NOT FOUND in {WITHIN} histories");
         }
     }
     println!(

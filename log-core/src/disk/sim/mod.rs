@@ -10,7 +10,7 @@
 //! - A submission completes at a random later poll, in any order. Until then a crash or cut leaves
 //!   any of its 512-byte sectors written and others not.
 //! - A sync makes durable what had *completed* when it was submitted, and the length to read it.
-//!   A write with [`WriteSync::OwnRange`] makes its own sectors durable and no others.
+//!   A write with [`WriteSync::OwnRange`](super::WriteSync::OwnRange) makes its own sectors durable and no others.
 //! - At a cut every dirty sector is kept, dropped or, where it holds no flushed byte, garbage. A
 //!   change of length counts or not; bytes a shrink cut off come back only if it does not.
 //! - A name is durable after `sync_dir`. Before, each change of a name counts or not; a rename is
