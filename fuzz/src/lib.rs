@@ -19,6 +19,7 @@
 
 pub mod chance;
 pub mod history;
+pub mod ledger;
 pub mod op;
 pub mod oracle;
 pub mod plan;

@@ -24,9 +24,10 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use fuzz::chance::Chance;
+use fuzz::ledger::{self, Run};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::TimestampMs;
 use log_core::{
@@ -61,22 +62,22 @@ fn main() -> ExitCode {
     let seed = value("--seed").and_then(|text| text.parse().ok()).unwrap_or(1);
     let start = Instant::now();
     let outcome = parent(rounds, seed);
-    if let Some(path) = value("--ledger") {
-        record(&path, &words, start.elapsed().as_secs(), outcome.is_ok());
-    }
-    match outcome {
+    let (passed, closing) = match outcome {
         Ok(acked) => {
-            println!("kill: {} s", start.elapsed().as_secs());
-            println!(
-                "kill: {rounds} rounds, {acked} acked, 0 lost, 0 phantom, 0 holes, 0 duplicates"
-            );
-            ExitCode::SUCCESS
+            let kept = "0 lost, 0 phantom, 0 holes, 0 duplicates";
+            (true, format!("kill: {rounds} rounds, {acked} acked, {kept}"))
         }
-        Err(error) => {
-            println!("kill: FAILED with --seed {seed}: {error}");
-            ExitCode::FAILURE
+        Err(error) => (false, format!("kill: FAILED with --seed {seed}: {error}")),
+    };
+    println!("kill: {} s", start.elapsed().as_secs());
+    println!("{closing}");
+    if let Some(path) = value("--ledger") {
+        let run = Run { runner: "kill", took: start.elapsed(), passed, closing: &closing };
+        if let Err(error) = ledger::append(&path, &run) {
+            println!("kill: the ledger {path} cannot be written: {error}");
         }
     }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 // ---- the child
@@ -320,23 +321,5 @@ fn read(log: &Log) -> Result<Vec<u64>> {
             ids.push(u64::from_be_bytes(*body.first_chunk().ok_or("a record without its id")?));
         }
         offset = fetched.next_offset;
-    }
-}
-
-/// Appends what was run to the ledger.
-fn record(path: &str, words: &[String], seconds: u64, ok: bool) {
-    let when =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    let commit = git.ok().and_then(|out| String::from_utf8(out.stdout).ok()).unwrap_or_default();
-    let words = words.join(" ");
-    let line = format!("{when}\t{}\tkill {words}\t{seconds}\t{}\n", commit.trim(), i32::from(!ok));
-    let written = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(line.as_bytes()));
-    if let Err(error) = written {
-        println!("kill: the ledger {path} cannot be written: {error}");
     }
 }

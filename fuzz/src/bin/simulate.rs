@@ -12,14 +12,13 @@
     reason = "a runner times itself and reports to people"
 )]
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use fuzz::history::{Failure, Stats, run};
+use fuzz::ledger::{self, Run};
 use fuzz::plan::Plan;
 
 /// Seeds that ever failed: always run first.
@@ -45,15 +44,19 @@ fn main() -> ExitCode {
         }
     };
     let start = Instant::now();
-    let ok = match (options.seed, options.mutants) {
+    let (passed, closing) = match (options.seed, options.mutants) {
         (Some(seed), _) => replay(seed),
         (None, true) => mutants(&options),
         (None, false) => simulate(&options),
     };
+    println!("{closing}");
     if let Some(path) = &options.ledger {
-        record(path, start.elapsed().as_secs(), ok);
+        let run = Run { runner: "simulate", took: start.elapsed(), passed, closing: &closing };
+        if let Err(error) = ledger::append(path, &run) {
+            println!("simulate: the ledger {path} cannot be written: {error}");
+        }
     }
-    if ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
@@ -107,7 +110,7 @@ fn past_seeds() -> Vec<u64> {
         .collect()
 }
 
-fn simulate(options: &Options) -> bool {
+fn simulate(options: &Options) -> (bool, String) {
     let start = Instant::now();
     let past = past_seeds();
     let total = options.histories;
@@ -158,7 +161,7 @@ fn simulate(options: &Options) -> bool {
         shrink(*seed);
     }
     let done = next.into_inner().min(total);
-    println!(
+    let closing = format!(
         "simulate: {done} histories, {} failed, {} crashes, {} cuts, {} opens, {} appends, {} acks, base {:#x}, {} s",
         failures.len(),
         stats.crashes,
@@ -169,15 +172,12 @@ fn simulate(options: &Options) -> bool {
         options.base,
         start.elapsed().as_secs()
     );
-    failures.is_empty()
+    (failures.is_empty(), closing)
 }
 
-fn replay(seed: u64) -> bool {
+fn replay(seed: u64) -> (bool, String) {
     match run(&Plan::new(seed)) {
-        Ok(stats) => {
-            println!("simulate: seed {seed:#018x} passes: {stats:?}");
-            true
-        }
+        Ok(stats) => (true, format!("simulate: seed {seed:#018x} passes: {stats:?}")),
         Err(failure) => {
             let plan = Plan::new(seed);
             println!("{plan:?}");
@@ -186,7 +186,7 @@ fn replay(seed: u64) -> bool {
             }
             println!("FAILED --seed {seed:#018x} at step {}: {}", failure.step, failure.what);
             shrink(seed);
-            false
+            (false, format!("simulate: seed {seed:#018x} fails"))
         }
     }
 }
@@ -217,14 +217,14 @@ fn shrink(seed: u64) {
 }
 
 #[cfg(not(feature = "mutants"))]
-fn mutants(_: &Options) -> bool {
-    println!("simulate: this build has no planted bugs; build with --features mutants");
-    false
+fn mutants(_: &Options) -> (bool, String) {
+    let closing = "simulate: this build has no planted bugs; build with --features mutants";
+    (false, closing.to_owned())
 }
 
 /// Each planted bug, with the same seeds, weights and checks as any run.
 #[cfg(feature = "mutants")]
-fn mutants(options: &Options) -> bool {
+fn mutants(options: &Options) -> (bool, String) {
     use log_core::mutant::{Mutant, plant};
     const WITHIN: u64 = 2_000;
     let mut missed = 0;
@@ -243,33 +243,7 @@ fn mutants(options: &Options) -> bool {
             println!("{mutant:?}: NOT FOUND in {WITHIN} histories");
         }
     }
-    println!(
-        "mutants: {} planted, {} found, {missed} missed",
-        Mutant::ALL.len(),
-        Mutant::ALL.len() - missed
-    );
-    missed == 0
-}
-
-/// Appends what was run to the ledger.
-fn record(path: &str, seconds: u64, ok: bool) {
-    let when =
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let git = std::process::Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
-    let commit = git.ok().and_then(|out| String::from_utf8(out.stdout).ok()).unwrap_or_default();
-    let command: Vec<String> = std::env::args().skip(1).collect();
-    let line = format!(
-        "{when}\t{}\tsimulate {}\t{seconds}\t{}\n",
-        commit.trim(),
-        command.join(" "),
-        i32::from(!ok)
-    );
-    let written = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(path)
-        .and_then(|mut file| file.write_all(line.as_bytes()));
-    if let Err(error) = written {
-        println!("simulate: the ledger {path} cannot be written: {error}");
-    }
+    let planted = Mutant::ALL.len();
+    let found = planted - missed;
+    (missed == 0, format!("mutants: {planted} planted, {found} found, {missed} missed"))
 }

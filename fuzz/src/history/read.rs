@@ -1,0 +1,55 @@
+//! Reading back: records that say who they are, and everything around what is damaged.
+
+use log_core::{FetchError, FetchLimits, Fetched, IsolationLevel, Log};
+
+use crate::oracle::Found;
+
+/// The value of record `id`: its number, then as many bytes as its low 16 bits say.
+pub(super) fn value_of(id: u64) -> Vec<u8> {
+    let mut value = id.to_be_bytes().to_vec();
+    let fill = id.to_be_bytes()[5];
+    value.resize(8 + (id & 0xFFFF) as usize, fill);
+    value
+}
+
+/// The records of a fetch from the offset asked for on; each must be whole.
+pub(super) fn records(fetched: &Fetched) -> Result<Vec<Found>, String> {
+    fetched
+        .records()
+        .map(|record| {
+            let record = record.map_err(|error| format!("a fetched record is broken: {error}"))?;
+            let value = record.value.unwrap_or_default();
+            let id = value.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            if value_of(id) != value {
+                return Err(format!("the record at {} is not as it was written", record.offset));
+            }
+            Ok((record.offset.get(), id))
+        })
+        .collect()
+}
+
+/// Records found, and ranges of offsets named as damaged.
+pub(super) type ReadAround = (Vec<Found>, Vec<(i64, i64)>);
+
+/// Everything readable, and the ranges that are named as damaged.
+pub(super) fn read_around(log: &Log) -> Result<ReadAround, String> {
+    let (mut found, mut damaged) = (Vec::new(), Vec::new());
+    let mut offset = log.log_start_offset();
+    loop {
+        match log.fetch(offset, FetchLimits::default(), IsolationLevel::ReadUncommitted) {
+            Ok(fetched) if fetched.is_empty() => return Ok((found, damaged)),
+            Ok(fetched) => {
+                found.extend(records(&fetched)?);
+                offset = fetched.next_offset;
+            }
+            Err(FetchError::Corrupt { damage, .. }) => {
+                damaged.push((damage.offsets.start.get(), damage.offsets.end.get()));
+                if damage.offsets.end <= offset {
+                    return Err(format!("damage at {offset} does not say where the log goes on"));
+                }
+                offset = damage.offsets.end;
+            }
+            Err(error) => return Err(format!("reading everything back: {error}")),
+        }
+    }
+}
