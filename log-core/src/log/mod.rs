@@ -3,8 +3,8 @@
 //! ```text
 //!   Store ── Log ── append ─▶ Ticket          partition.rs  head.rs  pending.rs  space.rs
 //!     │       └──── fetch, tail               fetch.rs  follow.rs
-//!     └ I/O thread: turn, complete            engine.rs  writer.rs
-//!     └ open, reopen, close                   open.rs  store.rs  clean.rs
+//!     └ I/O thread: turn, complete            engine.rs  partition/turn.rs  writer.rs
+//!     └ open, reopen, close                   open.rs  open/  store.rs  clean.rs
 //! ```
 //!
 //! Locks, in the order they may be taken (each at most once):

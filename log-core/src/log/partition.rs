@@ -9,7 +9,9 @@
 //! Locks, in the order they may be taken: `grow`, `writer`, `head`. `grow` and `writer` are held
 //! across I/O (they are turns, not data locks); `head` never is.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+mod turn;
+
+use core::sync::atomic::AtomicBool;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -19,10 +21,9 @@ use super::engine::Shared;
 use super::head::{Head, LogState};
 use super::ticket::{Answer, Appended, Ticket};
 use super::writer::Writer;
-use crate::clock::{Signal, Tick};
-use crate::config::{Drive, Durability};
-use crate::disk::Completion;
-use crate::error::{AppendError, Fault, FaultKind, NotAppended};
+use crate::clock::Signal;
+use crate::config::Durability;
+use crate::error::{AppendError, NotAppended};
 use crate::format::stamp;
 use crate::ids::{Offset, TimestampMs, TopicPartition};
 use crate::int::{u32_saturated, usize_from_u32};
@@ -239,111 +240,6 @@ impl Partition {
         let end = head.frontiers.log_end();
         (head.frontiers.durable() < end)
             .then(|| self.enqueue(head, up_to(end), end, Durability::Synced))
-    }
-
-    /// Keeps the I/O thread from being told about an append whose caller will do its I/O. Returns
-    /// whether nobody else asked for that.
-    pub(crate) fn begin_quiet(&self) -> bool {
-        // AcqRel: as in `notify`, whose place this takes.
-        !self.queued.swap(true, Ordering::AcqRel)
-    }
-
-    /// Lets the I/O thread be told again.
-    pub(crate) fn end_quiet(&self) {
-        self.queued.store(false, Ordering::Release);
-    }
-
-    /// Tells whoever does the I/O, if it has to know.
-    fn on_accepted(&self, tell: bool) {
-        match self.shared.drive {
-            Drive::Inline => self.run_inline(),
-            Drive::Thread | Drive::Manual if tell => self.notify(),
-            Drive::Thread | Drive::Manual => {}
-        }
-    }
-
-    /// Puts the partition in front of the I/O thread.
-    pub(crate) fn notify(&self) {
-        // AcqRel: pairs with the store in `noticed`: what was accepted before is seen after it.
-        if !self.queued.swap(true, Ordering::AcqRel)
-            && let Some(this) = self.this.upgrade()
-        {
-            self.shared.tell(this);
-        }
-    }
-
-    /// The I/O thread has the partition in hand: later news must be told again.
-    pub(crate) fn noticed(&self) {
-        self.queued.store(false, Ordering::Release);
-    }
-
-    /// Whether the I/O thread will look at the partition at some time anyway.
-    pub(crate) fn set_timed(&self, timed: bool) {
-        self.timed.store(timed, Ordering::Release);
-    }
-
-    /// Runs this partition's I/O here, to its end: nobody else does.
-    pub(crate) fn run_inline(&self) {
-        let mut answers = Vec::new();
-        let mut writer = self.writer.lock();
-        self.run_turn(&mut writer, &mut answers, |_| false);
-        drop(writer);
-        answers.into_iter().for_each(Answer::give);
-    }
-
-    /// Takes the flush turn if nobody has it, until `enough`: the fastest way to one small durable
-    /// append is not to hand it over. Returns whether it was free.
-    pub(crate) fn try_turn(&self, enough: impl Fn(&Head) -> bool) -> bool {
-        let Some(mut writer) = self.writer.try_lock() else { return false };
-        if !writer.is_idle() {
-            return false;
-        }
-        let mut answers = Vec::new();
-        let later = self.run_turn(&mut writer, &mut answers, enough);
-        drop(writer);
-        answers.into_iter().for_each(Answer::give);
-        // Looked at after the turn was given back: an append that came in between found it taken,
-        // and so did the I/O thread.
-        let left = self.head.lock().oldest_unflushed.is_some();
-        if left || (later.is_some() && !self.timed.load(Ordering::Acquire)) {
-            self.notify();
-        }
-        true
-    }
-
-    fn run_turn(
-        &self,
-        writer: &mut Writer,
-        answers: &mut Vec<Answer>,
-        enough: impl Fn(&Head) -> bool,
-    ) -> Option<Tick> {
-        let mut disk = match self.shared.directory.disk() {
-            Ok(disk) => disk,
-            Err(error) => {
-                let fault = Fault::io(FaultKind::Write, &self.dir, "the disk has no queue", error);
-                self.take_offline(writer, &fault, answers);
-                return None;
-            }
-        };
-        let mut completions: Vec<Completion> = Vec::new();
-        let mut later = None;
-        loop {
-            if !(writer.is_idle() && enough(&self.head.lock())) {
-                later = self.turn(writer, &mut *disk, answers);
-            }
-            if disk.in_flight() == 0 {
-                return later;
-            }
-            if let Err(error) = disk.poll(1, &mut completions) {
-                let fault =
-                    Fault::io(FaultKind::Write, &self.dir, "the disk's queue failed", error);
-                self.take_offline(writer, &fault, answers);
-                return None;
-            }
-            for completion in completions.drain(..) {
-                self.complete(writer, completion, &mut *disk, answers);
-            }
-        }
     }
 
     /// Waits until the writer has made room in the buffer.

@@ -4,6 +4,7 @@
 //! ```text
 //!   turn      head.pending ─▶ Step ─▶ submit_write, submit_sync     (no lock of the head held)
 //!   complete  Completion ─▶ Flush ─▶ head.publish ─▶ answers        (given once all locks are off)
+//!   finish    trim, index, watermark: at a roll and at a clean close
 //! ```
 //!
 //! The writer's lock is the right to flush, held by the I/O thread or by an appender for one turn;
@@ -12,8 +13,10 @@
 //! Any error of a write or flush takes the partition offline: a failed flush is never retried, for
 //! the kernel may have dropped the pages it could not write (D7).
 
+mod complete;
+mod finish;
+
 use core::ops::Range;
-use std::io;
 use std::sync::Arc;
 
 use super::head::{Head, LogState, Reach};
@@ -23,21 +26,16 @@ use super::ticket::Answer;
 use crate::clock::Tick;
 use crate::config::{FlushMethod, Settings};
 use crate::disk::aligned::BLOCK_BYTES;
-use crate::disk::{AlignedBuf, Completion, Disk, Token, Write, WriteSync};
-use crate::error::{Fault, FaultKind};
-use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
-use crate::int::{u64_from, usize_from_u32};
+use crate::disk::{Disk, Token, Write, WriteSync};
+use crate::error::Fault;
+use crate::ids::{LeaderEpoch, Offset, TopicId};
+use crate::int::usize_from_u32;
 use crate::model::flush::{Flush, Mark, Ordinal};
-use crate::mutant::{self, Mutant};
 use crate::segment::Segment;
-use crate::segment::recover::index_path;
-use crate::segment::replace::replace;
-use crate::segment::watermark::{Watermark, WatermarkFile};
+use crate::segment::watermark::WatermarkFile;
 
 /// Writes of one partition in flight at once.
 const WRITES_IN_FLIGHT_MAX: usize = 4;
-/// Times a write is submitted again after EINTR, EAGAIN or no progress.
-const RETRIES_MAX: u32 = 16;
 
 /// A submission on its way.
 #[derive(Debug)]
@@ -176,61 +174,6 @@ impl Writer {
         let due = self.marked_at.after(settings.watermark_interval);
         (self.unmarked_bytes >= u64::from(settings.watermark_bytes) || due <= now, Some(due))
     }
-
-    /// Writes the watermark down. Blocking, about once per 8 MiB or second.
-    fn mark(&mut self, now: Tick) -> Result<(), Fault> {
-        let durable = if mutant::on(Mutant::WatermarkBeforeFlush) {
-            self.flush.submitted()
-        } else {
-            self.flush.durable()
-        };
-        let mark = Watermark {
-            topic_id: self.topic_id,
-            log_start: self.log_start,
-            durable: durable.offset,
-            segment: self.segment.base(),
-            position: durable.batch_end,
-            last_crc: durable.last_crc,
-            leader_epoch: self.leader_epoch,
-        };
-        self.watermark.write(mark).map_err(|error| {
-            let what = "the durable watermark cannot be written";
-            Fault::io(FaultKind::Sync, self.watermark.path(), what, error)
-        })?;
-        self.marked = self.reach(durable);
-        self.marked_at = now;
-        self.unmarked_bytes = 0;
-        Ok(())
-    }
-
-    /// Cuts the finished segment to its last batch and moves on to `next`.
-    fn seal(&mut self, partition: &Partition, next: &Arc<Segment>, now: Tick) -> Result<(), Fault> {
-        let end = self.flush.durable();
-        self.finish_file(partition, end.position)?;
-        self.mark(now)?;
-        let start = Mark { position: Position::ZERO, batch_end: Position::ZERO, ..end };
-        self.segment = Arc::clone(next);
-        self.flush = Flush::at(start);
-        Ok(())
-    }
-
-    /// Trims the segment's file to `end`, flushes it, and writes its index beside it.
-    fn finish_file(&self, partition: &Partition, end: Position) -> Result<(), Fault> {
-        let path = self.segment.path();
-        let failed = |kind, what| move |error| Fault::io(kind, path, what, error);
-        let file = self.segment.file();
-        file.set_len(end.get().into())
-            .map_err(failed(FaultKind::Write, "the finished segment cannot be trimmed"))?;
-        file.sync().map_err(failed(FaultKind::Sync, "the finished segment cannot be flushed"))?;
-        let bytes = self.segment.index().read().to_bytes();
-        let index = index_path(path);
-        let name = index.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // An index is a cache: without it the next open rebuilds it.
-        if replace(&*partition.shared.directory, &partition.dir, name, &bytes).is_err() {
-            partition.shared.counters.index_write_failed();
-        }
-        Ok(())
-    }
 }
 
 impl Partition {
@@ -292,114 +235,6 @@ impl Partition {
         disk.submit_write(Write { token, file, position, buffer: chunk.buffer, range, sync });
     }
 
-    /// Takes in one finished submission.
-    pub(crate) fn complete(
-        &self,
-        writer: &mut Writer,
-        completion: Completion,
-        disk: &mut dyn Disk,
-        answers: &mut Vec<Answer>,
-    ) {
-        let Completion { token, result, buffer } = completion;
-        let ordinal = Ordinal::try_from(token.0 & u64::from(u32::MAX)).unwrap_or_default();
-        let Some(index) = writer.in_flight.iter().position(|(number, _)| *number == ordinal) else {
-            return;
-        };
-        let (_, submission) = writer.in_flight.swap_remove(index);
-        if writer.offline {
-            // Nothing is acknowledged any more; whoever waits for the end of the I/O is told.
-            self.moved.raise();
-            return;
-        }
-        let durable = writer.flush.durable();
-        let outcome = match (submission, buffer) {
-            (Submission::Sync, _) => self.complete_sync(writer, ordinal, result, disk),
-            (submission, Some(buffer)) => {
-                let write = Landed { ordinal, submission, buffer, token };
-                self.complete_write(writer, write, result, disk)
-            }
-            (_, None) => Err(Fault::new(
-                FaultKind::Bug,
-                writer.segment.path(),
-                "a disk kept the buffer of a finished write",
-            )),
-        };
-        let now = self.shared.clock.tick();
-        if let Err(fault) = outcome {
-            self.take_offline(writer, &fault, answers);
-            return;
-        }
-        let gained = writer.flush.durable().position.get() - durable.position.get();
-        writer.unmarked_bytes += u64::from(gained);
-        self.publish(writer, now, answers);
-    }
-
-    fn complete_sync(
-        &self,
-        writer: &mut Writer,
-        ordinal: Ordinal,
-        result: io::Result<usize>,
-        disk: &mut dyn Disk,
-    ) -> Result<(), Fault> {
-        match result {
-            Ok(_) => {
-                writer.flush.complete_sync(ordinal);
-                self.shared.counters.synced();
-                Ok(())
-            }
-            Err(error) if mutant::on(Mutant::RetryFailedSync) && error.raw_os_error().is_some() => {
-                writer.in_flight.push((ordinal, Submission::Sync));
-                let token = Token(u64::from(self.slot) << 32 | u64::from(ordinal));
-                disk.submit_sync(token, writer.segment.file());
-                Ok(())
-            }
-            Err(error) => {
-                let what = "a flush failed; nothing since the last good one is known to be durable";
-                Err(Fault::io(FaultKind::Sync, writer.segment.path(), what, error))
-            }
-        }
-    }
-
-    fn complete_write(
-        &self,
-        writer: &mut Writer,
-        write: Landed,
-        result: io::Result<usize>,
-        disk: &mut dyn Disk,
-    ) -> Result<(), Fault> {
-        let Landed { ordinal, submission, buffer, token } = write;
-        let Submission::Write { mut position, mut range, sync, mut retries } = submission else {
-            return Ok(());
-        };
-        let path = writer.segment.path();
-        match result {
-            Ok(bytes) if bytes >= range.len() || mutant::on(Mutant::IgnoreShortWrite) => {
-                writer.flush.complete_write(ordinal);
-                self.head.lock().pending.recycle(buffer);
-                self.shared.counters.wrote(range.len());
-                return Ok(());
-            }
-            Ok(bytes) if bytes >= BLOCK_BYTES => {
-                // Whole blocks only: the rest starts with the block that was written in part.
-                let whole = bytes - bytes % BLOCK_BYTES;
-                position += u64_from(whole);
-                range.start += whole;
-            }
-            Ok(_) => retries += 1,
-            Err(error) if is_passing(&error) => retries += 1,
-            Err(error) => return Err(Fault::io(FaultKind::Write, path, "a write failed", error)),
-        }
-        if retries > RETRIES_MAX {
-            let what = format!("a write made no progress in {RETRIES_MAX} tries");
-            return Err(Fault::at(FaultKind::Write, path, position, what));
-        }
-        let submission = Submission::Write { position, range: range.clone(), sync, retries };
-        writer.in_flight.push((ordinal, submission));
-        let file = Arc::clone(writer.segment.file());
-        disk.submit_write(Write { token, file, position, buffer, range, sync });
-        Ok(())
-    }
-
     /// Shows the writer's marks to appenders and readers.
     fn publish(&self, writer: &Writer, now: Tick, answers: &mut Vec<Answer>) {
         let written = writer.reach(writer.flush.written());
@@ -421,31 +256,4 @@ impl Partition {
         self.head.lock().fail(LogState::Offline(fault.clone()), fault, answers);
         self.wake_readers(answers);
     }
-
-    /// Trims and marks the active segment: the last thing before a clean close.
-    pub(crate) fn finish(&self, writer: &mut Writer) -> Result<Reach, Fault> {
-        if writer.offline {
-            let what = "the partition went offline before it could be closed";
-            return Err(Fault::new(FaultKind::Write, &self.dir, what));
-        }
-        let end = writer.flush.durable();
-        writer.finish_file(self, end.position)?;
-        writer.mark(self.shared.clock.tick())?;
-        writer.offline = true;
-        writer.segment.finish(end.position);
-        Ok(writer.reach(end))
-    }
-}
-
-/// A finished write, with what is needed to send the rest of it again.
-struct Landed {
-    ordinal: Ordinal,
-    submission: Submission,
-    buffer: AlignedBuf,
-    token: Token,
-}
-
-/// Errors after which the same submission may be made again: the kernel did nothing yet.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }

@@ -1,0 +1,134 @@
+//! Steps 7 and after: the watermark at the recovered end, and the partition in memory.
+//!
+//! ```text
+//!   Scan ─▶ watermark ─▶ Head (segments, frontiers, last partial block) + Writer ─▶ Partition
+//! ```
+
+use std::io;
+use std::sync::Arc;
+
+use super::{OpenError, Opened, Recovered, Request, first_offset};
+use crate::disk::aligned::BLOCK_BYTES;
+use crate::error::{Fault, FaultKind};
+use crate::ids::{TimestampMs, TopicId};
+use crate::int::{u64_from, usize_from};
+use crate::log::engine::Shared;
+use crate::log::head::{Head, LogState, Reach};
+use crate::log::partition::Partition;
+use crate::log::pending::Pending;
+use crate::log::ticket::Queue;
+use crate::log::writer::{Start, Writer};
+use crate::model::frontiers::Frontiers;
+use crate::segment::Segment;
+use crate::segment::recover::{Scan, Scanned};
+use crate::segment::walk::read_full;
+use crate::segment::watermark::{Watermark, WatermarkFile};
+
+/// Steps 7 and after: the watermark at the end, and the partition in memory.
+pub(super) fn assemble(
+    request: &Request<'_>,
+    scan: &Scan,
+    topic_id: TopicId,
+    recovered: Recovered,
+) -> Result<Opened, OpenError> {
+    let (shared, dir) = (request.shared, request.dir.as_path());
+    let failed = |what| move |error| OpenError::Io(Fault::io(FaultKind::Write, dir, what, error));
+    let log_start = first_offset(scan);
+    let last = scan.segments.last().ok_or_else(|| {
+        OpenError::Io(Fault::new(FaultKind::Bug, dir, "a partition without a segment"))
+    })?;
+    let active = Arc::clone(&last.segment);
+    let mut watermark = WatermarkFile::open(&*shared.directory, dir)
+        .map_err(failed("the watermark cannot be opened"))?;
+    if scan.damage.is_empty() && !recovered.clean {
+        shared.directory.sync_dir(dir).map_err(failed("the names cannot be made durable"))?;
+        let mark = Watermark {
+            topic_id,
+            log_start,
+            durable: scan.end.offset,
+            segment: active.base(),
+            position: scan.end.batch_end,
+            last_crc: scan.end.last_crc,
+            leader_epoch: recovered.leader_epoch,
+        };
+        watermark.write(mark).map_err(failed("the watermark cannot be written"))?;
+    }
+    let block = last_block(last).map_err(failed("the last block cannot be read"))?;
+    let start = Start {
+        segment: Arc::clone(&active),
+        end: scan.end,
+        watermark,
+        topic_id,
+        log_begins: log_start,
+        leader_epoch: recovered.leader_epoch,
+        now: shared.clock.tick(),
+    };
+    let head = head(shared, scan, &active, &block, &recovered);
+    let partition = Partition::new(
+        request.name.clone(),
+        request.dir.clone(),
+        request.slot,
+        Arc::clone(shared),
+        Writer::new(start),
+        head,
+    );
+    Ok(Opened { partition, topic_id, recovered })
+}
+
+/// The bytes of the partial block at the end of the log: the next write writes them again.
+fn last_block(last: &Scanned) -> io::Result<Vec<u8>> {
+    let from = last.end - last.end % u64_from(BLOCK_BYTES);
+    let mut block = vec![0; usize_from(last.end - from)];
+    let read = read_full(&**last.segment.file(), from, &mut block)?;
+    block.truncate(read);
+    Ok(block)
+}
+
+fn head(
+    shared: &Shared,
+    scan: &Scan,
+    active: &Arc<Segment>,
+    block: &[u8],
+    recovered: &Recovered,
+) -> Head {
+    let state = match scan.damage.first() {
+        None => LogState::Online,
+        Some(damage) => LogState::ReadOnly(Fault::at(
+            FaultKind::Damage,
+            &damage.path,
+            damage.positions.start,
+            format!(
+                "offsets {} to {}: {}",
+                damage.offsets.start, damage.offsets.end, damage.reason
+            ),
+        )),
+    };
+    let reach = Reach { segment: active.base(), mark: scan.end };
+    let first_timestamp: Option<TimestampMs> =
+        scan.segments.last().and_then(|scanned| scanned.first_timestamp);
+    Head {
+        state,
+        frontiers: Frontiers::recovered(recovered.log_start_offset, scan.end.offset),
+        segments: scan.segments.iter().map(|scanned| Arc::clone(&scanned.segment)).collect(),
+        leader_epoch: recovered.leader_epoch,
+        pending: Pending::at(
+            Arc::clone(active),
+            scan.end,
+            block,
+            shared.settings.in_flight_bytes_max(),
+        ),
+        end: scan.end.position,
+        secured: scan.end.position.get().into(),
+        first_timestamp,
+        created: shared.clock.timestamp(),
+        on_written: Queue::default(),
+        on_synced: Queue::default(),
+        written: reach,
+        durable: reach,
+        oldest_unflushed: None,
+        rolling: false,
+        full_since: shared.clock.tick(),
+        wakers: Vec::new(),
+        damage: scan.damage.clone(),
+    }
+}

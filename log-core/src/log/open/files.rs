@@ -1,0 +1,77 @@
+//! Steps 1 and 3: whose directory this is, and which segments it holds.
+//!
+//! ```text
+//!   partition.metadata ─▶ topic id          gone or damaged: the watermark remembers it
+//!   *.log ─▶ candidates, ascending          none: the first one is made
+//! ```
+
+use super::{METADATA, OpenError, Request};
+use crate::disk::{EntryKind, Open};
+use crate::error::{Fault, FaultKind};
+use crate::format::metadata::PartitionMetadata;
+use crate::format::{FileKind, FileState, SegmentFileName, segment_file_name};
+use crate::ids::{Offset, TopicId};
+use crate::segment::recover::Candidate;
+use crate::segment::replace::{read_small, replace};
+use crate::segment::watermark::Watermark;
+
+/// Step 1. A directory whose metadata is gone or damaged keeps the id its watermark remembers.
+pub(super) fn topic_id(
+    request: &Request<'_>,
+    watermark: Option<&Watermark>,
+    warnings: &mut Vec<String>,
+) -> Result<TopicId, OpenError> {
+    let directory = &*request.shared.directory;
+    let path = request.dir.join(METADATA);
+    let bytes = read_small(directory, &path).map_err(|error| {
+        OpenError::Io(Fault::io(FaultKind::Read, &path, "the topic id cannot be read", error))
+    })?;
+    if let Some(metadata) = bytes.as_deref().and_then(|bytes| PartitionMetadata::parse(bytes).ok())
+    {
+        return Ok(metadata.topic_id);
+    }
+    let id = watermark.map_or(request.new_topic_id, |mark| mark.topic_id);
+    warnings.push(format!("{}: holds no topic id; {id} is written", path.display()));
+    let text = PartitionMetadata { topic_id: id }.to_string();
+    replace(directory, &request.dir, METADATA, text.as_bytes()).map_err(|error| {
+        OpenError::Io(Fault::io(FaultKind::Write, &path, "the topic id cannot be written", error))
+    })?;
+    Ok(id)
+}
+
+/// Step 3. The segment files, ascending; a partition without any gets its first one.
+pub(super) fn candidates(
+    request: &Request<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Candidate>, OpenError> {
+    let dir = request.dir.as_path();
+    let directory = &*request.shared.directory;
+    let fault = |what| move |error| OpenError::Io(Fault::io(FaultKind::Read, dir, what, error));
+    let mut candidates = Vec::new();
+    for entry in directory.list(dir).map_err(fault("the partition cannot be listed"))? {
+        let Some(name) = SegmentFileName::parse(&entry.name) else { continue };
+        if name.kind != FileKind::Log || name.state != FileState::Live {
+            continue;
+        }
+        let path = dir.join(&entry.name);
+        if entry.kind != EntryKind::File {
+            warnings.push(format!("{}: not a regular file, left alone", path.display()));
+            continue;
+        }
+        let opened = directory.open(&path, Open::Write).and_then(|file| Ok((file.len()?, file)));
+        let (bytes, file) = opened.map_err(|error| {
+            OpenError::Io(Fault::io(FaultKind::Read, &path, "the segment cannot be opened", error))
+        })?;
+        candidates.push(Candidate { base: name.base_offset, path, file, bytes });
+    }
+    candidates.sort_by_key(|candidate| candidate.base);
+    if candidates.is_empty() {
+        let path = dir.join(segment_file_name(Offset::ZERO, FileKind::Log));
+        let file = directory
+            .open(&path, Open::Create)
+            .and_then(|file| directory.sync_dir(dir).map(|()| file))
+            .map_err(fault("the first segment cannot be made"))?;
+        candidates.push(Candidate { base: Offset::ZERO, path, file, bytes: 0 });
+    }
+    Ok(candidates)
+}
