@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::format::BatchError;
-use crate::ids::Offset;
+use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence};
 
 /// What kind of fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,6 +137,10 @@ impl core::error::Error for Fault {
 }
 
 /// Why nothing was appended. The batch is absent now and will be after any reopen.
+///
+/// Of a batch that is sent again because its first append was [`AppendError::Indeterminate`], this
+/// says that *this* append added nothing; where the first one stands shows only an answer to its
+/// sequence.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAppended {
@@ -190,6 +194,94 @@ pub enum NotAppended {
         /// The next offset.
         log_end: Offset,
     },
+    /// The batch does not follow the producer's last one here: batches before it are missing, or it
+    /// covers a part of what is there already (`OUT_OF_ORDER_SEQUENCE_NUMBER`). Where batches of the
+    /// producer are on their way, the same batch may be taken once they have come.
+    #[error(
+        "producer {producer_id} sent sequence {found}, but {expected} is next: send what is missing \
+         first, or begin a new epoch"
+    )]
+    OutOfOrderSequence {
+        /// Whose batch.
+        producer_id: ProducerId,
+        /// The sequence that would be taken.
+        expected: Sequence,
+        /// The batch's first.
+        found: Sequence,
+    },
+    /// The batch lies before the last five of its producer: it was appended, but where is no longer
+    /// known (`DUPLICATE_SEQUENCE_NUMBER`). Nothing is left to do.
+    #[error(
+        "producer {producer_id} sent sequence {found} again, and only those from {oldest} on are \
+         remembered: the batch is in the log, or was before it was deleted"
+    )]
+    DuplicateSequence {
+        /// Whose batch.
+        producer_id: ProducerId,
+        /// The first sequence whose batch is remembered.
+        oldest: Sequence,
+        /// The batch's first.
+        found: Sequence,
+    },
+    /// A later life of the producer wrote here, so this one is fenced (`INVALID_PRODUCER_EPOCH`).
+    #[error(
+        "producer {producer_id} is fenced: epoch {found} is over, the current one is {current}"
+    )]
+    InvalidProducerEpoch {
+        /// Whose batch.
+        producer_id: ProducerId,
+        /// The latest epoch seen here.
+        current: ProducerEpoch,
+        /// The batch's.
+        found: ProducerEpoch,
+    },
+    /// Nothing is known here of the producer (any more), so whether the batch is a repetition
+    /// cannot be told (`UNKNOWN_PRODUCER_ID`). A producer that knows that none of its batches is in
+    /// doubt begins a new epoch.
+    #[error(
+        "producer {producer_id} is not known here, so its sequence {found} cannot be checked: begin \
+         a new epoch at sequence 0"
+    )]
+    UnknownProducerId {
+        /// Whose batch.
+        producer_id: ProducerId,
+        /// The batch's first.
+        found: Sequence,
+    },
+    /// So many producers are known here that no new one is taken until one expires. Kafka knows no
+    /// such limit; the code is that of a broken rule (`POLICY_VIOLATION`).
+    #[error(
+        "producer {producer_id} would be one more than producers_max, which is {limit}: reuse \
+         producers, raise the limit, or let idle ones expire sooner"
+    )]
+    ProducersFull {
+        /// The producer that is not taken.
+        producer_id: ProducerId,
+        /// The limit.
+        limit: u32,
+    },
+    /// The batch does not fit the producer's transaction: a plain one while a transaction is open
+    /// (`INVALID_TXN_STATE`).
+    #[error(
+        "producer {producer_id} has a transaction open since offset {first}: end it before batches \
+         outside of one"
+    )]
+    InvalidTxnState {
+        /// Whose batch.
+        producer_id: ProducerId,
+        /// The transaction's first offset.
+        first: Offset,
+    },
+    /// A marker of a coordinator that has been succeeded (`TRANSACTION_COORDINATOR_FENCED`).
+    #[error("coordinator epoch {found} is over, producer {producer_id} has seen {current}")]
+    TransactionCoordinatorFenced {
+        /// Whose transaction.
+        producer_id: ProducerId,
+        /// The latest coordinator epoch seen for it.
+        current: i32,
+        /// The marker's.
+        found: i32,
+    },
     /// No space is left; the partition stays readable and heals when space returns.
     #[error("no space is left on the disk for {bytes} more bytes: free some, appends then go on")]
     Full {
@@ -225,16 +317,31 @@ impl NotAppended {
             Self::UnexpectedOffset { .. }
             | Self::OffsetsOutOfOrder { .. }
             | Self::OffsetExhausted { .. } => -1,
+            Self::OutOfOrderSequence { .. } => 45,
+            Self::DuplicateSequence { .. } => 46,
+            Self::InvalidProducerEpoch { .. } => 47,
+            Self::InvalidTxnState { .. } => 48,
+            Self::TransactionCoordinatorFenced { .. } => 52,
+            Self::UnknownProducerId { .. } => 59,
+            Self::ProducersFull { .. } => 44,
             Self::Full { .. } | Self::Damaged(_) | Self::Offline(_) | Self::Closed => 56,
             Self::Stale => 6,
             Self::Busy => 7,
         }
     }
 
-    /// Whether the same append may succeed later without a change to it.
+    /// Whether the same append may succeed later without a change to it, and without anything from
+    /// its producer in between.
     #[must_use]
     pub const fn is_retriable(&self) -> bool {
-        matches!(self, Self::Full { .. } | Self::Offline(_) | Self::Stale | Self::Busy)
+        matches!(
+            self,
+            Self::ProducersFull { .. }
+                | Self::Full { .. }
+                | Self::Offline(_)
+                | Self::Stale
+                | Self::Busy
+        )
     }
 }
 

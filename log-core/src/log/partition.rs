@@ -173,6 +173,7 @@ impl Partition {
         let appended = Appended {
             base_offset: base,
             last_offset: incoming.last_offset,
+            max_timestamp: prepared.max_timestamp,
             batch_bytes: bytes,
             duplicate: false,
         };
@@ -268,7 +269,8 @@ impl Partition {
 
 /// What a flush answers: it adds nothing.
 const fn up_to(end: Offset) -> Appended {
-    Appended { base_offset: end, last_offset: end, batch_bytes: 0, duplicate: false }
+    let max_timestamp = TimestampMs::NONE;
+    Appended { base_offset: end, last_offset: end, max_timestamp, batch_bytes: 0, duplicate: false }
 }
 
 /// The offsets an append gets, from its first to the one after its last.

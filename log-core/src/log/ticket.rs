@@ -23,7 +23,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{AppendError, Fault, FaultKind};
-use crate::ids::Offset;
+use crate::ids::{Offset, TimestampMs};
 
 /// Where an append went.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,9 +33,12 @@ pub struct Appended {
     pub base_offset: Offset,
     /// Offset of the last record.
     pub last_offset: Offset,
-    /// Bytes added to the log, headers included.
+    /// The largest timestamp of its records; −1 for none.
+    pub max_timestamp: TimestampMs,
+    /// Bytes added to the log, headers included; 0 for a duplicate.
     pub batch_bytes: u32,
-    /// Whether the batch was there already and nothing was added.
+    /// Whether the batch was there already and nothing was added: offsets and timestamp are those
+    /// of the first time.
     pub duplicate: bool,
 }
 
