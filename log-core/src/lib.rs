@@ -5,6 +5,7 @@ compile_error!(
     "oncelog needs 64-bit Linux: its promise rests on fdatasync and io_uring as Linux has them"
 );
 
+pub mod callback;
 pub mod clock;
 mod config;
 pub mod disk;

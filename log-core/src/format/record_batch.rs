@@ -2,11 +2,12 @@
 
 use crate::format::batch::{BatchError, BatchView};
 use crate::format::crc32c::crc32c;
-use crate::ids::TimestampMs;
+use crate::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
 /// Bytes the checksum covers start here; the fields before it may be stamped.
 const SUMMED_FROM: usize = 21;
 const CRC_AT: core::ops::Range<usize> = 17..SUMMED_FROM;
+const PRODUCER_AT: core::ops::Range<usize> = 43..57;
 const MAX_TIMESTAMP_AT: core::ops::Range<usize> = 35..43;
 
 /// One whole batch, made by [`BatchBuilder`](crate::format::BatchBuilder): at least one record, a
@@ -26,6 +27,27 @@ impl RecordBatch {
         let (records_count, max_timestamp, crc) =
             (view.records_count(), view.max_timestamp(), view.crc());
         Ok(Self { bytes, records_count, max_timestamp, crc })
+    }
+
+    /// Makes it a producer's batch, or that of another epoch: the records and their order stay, the
+    /// header and its checksum change (Kafka `MemoryRecordsBuilder.reopenAndRewriteProducerState`).
+    pub fn set_producer(
+        &mut self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        base_sequence: Sequence,
+    ) {
+        let mut fields = [0; PRODUCER_AT.end - PRODUCER_AT.start];
+        let id = producer_id.get().to_be_bytes();
+        let epoch = producer_epoch.get().to_be_bytes();
+        let sequence = base_sequence.get().to_be_bytes();
+        for (field, byte) in fields.iter_mut().zip(id.into_iter().chain(epoch).chain(sequence)) {
+            *field = byte;
+        }
+        if let Some(header) = self.bytes.get_mut(PRODUCER_AT) {
+            header.copy_from_slice(&fields);
+        }
+        self.crc = seal(&mut self.bytes);
     }
 
     /// The bytes, header included.
@@ -73,17 +95,40 @@ pub fn correct_max_timestamp(bytes: &mut [u8], max: TimestampMs) -> Result<(), B
     if let Some(field) = bytes.get_mut(MAX_TIMESTAMP_AT) {
         field.copy_from_slice(&max.get().to_be_bytes());
     }
+    seal(bytes);
+    Ok(())
+}
+
+/// Puts the checksum of a batch into its header; returns it.
+fn seal(bytes: &mut [u8]) -> u32 {
     let crc = crc32c(bytes.get(SUMMED_FROM..).unwrap_or_default());
     if let Some(field) = bytes.get_mut(CRC_AT) {
         field.copy_from_slice(&crc.to_be_bytes());
     }
-    Ok(())
+    crc
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::format::{BatchBuilder, BatchOptions, NewRecord};
+
+    #[test]
+    fn a_batch_given_to_a_producer_has_the_bytes_of_one_built_for_it() {
+        let built = |options| {
+            let mut builder = BatchBuilder::new(options);
+            let timestamp = TimestampMs::new(7);
+            let record = NewRecord { timestamp, key: None, value: Some(b"v"), headers: &[] };
+            builder.push(&record).unwrap();
+            builder.build().unwrap()
+        };
+        let id = ProducerId::new(0x0102_0304_0506_0708).unwrap();
+        let epoch = ProducerEpoch::new(0x090A).unwrap();
+        let sequence = Sequence::new(0x0B0C_0D0E).unwrap();
+        let mut batch = built(BatchOptions::new());
+        batch.set_producer(id, epoch, sequence);
+        assert_eq!(batch, built(BatchOptions::new().producer(id, epoch, sequence)));
+    }
 
     #[test]
     fn a_corrected_timestamp_keeps_the_batch_valid() {

@@ -27,6 +27,7 @@ use crate::ids::{TopicId, TopicName, TopicPartition};
 mod builder;
 mod close;
 mod owner;
+mod services;
 mod topics;
 
 pub use builder::StoreBuilder;
@@ -42,6 +43,7 @@ pub(crate) struct StoreInner {
     root: PathBuf,
     shared: Arc<Shared>,
     map: Mutex<Map>,
+    services: services::Services,
     /// Held until the last handle is gone.
     _lock: Box<dyn Lock>,
     warnings: Vec<String>,

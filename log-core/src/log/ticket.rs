@@ -11,17 +11,17 @@
 //! Dropping a ticket cancels nothing. `poll` and `on_done` never do I/O. A callback that calls a
 //! blocking method of the store gets an error at once, and its panic is caught and counted (S11).
 
-use core::cell::Cell;
 use core::fmt;
 use core::pin::Pin;
-use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Context, Poll, Waker};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+pub(crate) use crate::callback::{
+    is_running as in_callback, panics as callback_panics, run as guarded,
+};
 use crate::error::{AppendError, Fault, FaultKind};
 use crate::ids::{Offset, TimestampMs};
 
@@ -56,37 +56,10 @@ pub(crate) struct Promise {
     done: Condvar,
 }
 
-std::thread_local! {
-    static IN_CALLBACK: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Panics caught in callbacks of this process.
-static CALLBACK_PANICS: AtomicU64 = AtomicU64::new(0);
-
-/// Whether this thread is inside a callback of the library.
-pub(crate) fn in_callback() -> bool {
-    IN_CALLBACK.get()
-}
-
-/// Panics caught in callbacks so far.
-pub(crate) fn callback_panics() -> u64 {
-    // Relaxed: a count nobody draws conclusions about other memory from.
-    CALLBACK_PANICS.load(Ordering::Relaxed)
-}
-
 /// The error of a blocking call from within a callback.
 pub(crate) fn reentrant() -> Fault {
     let what = "a callback may not wait for the store that calls it";
     Fault::new(FaultKind::Reentrant, Path::new("store"), what)
-}
-
-/// Runs what a user gave us, with no lock held.
-pub(crate) fn guarded(call: impl FnOnce()) {
-    let outer = IN_CALLBACK.replace(true);
-    if catch_unwind(AssertUnwindSafe(call)).is_err() {
-        CALLBACK_PANICS.fetch_add(1, Ordering::Relaxed);
-    }
-    IN_CALLBACK.set(outer);
 }
 
 impl Promise {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::services::Services;
 use super::{Map, Store, StoreInner, Topic, new_topic_id, owner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Drive, FlushMethod, OnDamage, Settings, Visibility};
@@ -157,7 +158,8 @@ impl StoreBuilder {
             start_thread(&shared).map_err(failed("the I/O thread cannot be started"))?;
         }
         let map = Mutex::new(map);
-        Ok(Store(Arc::new(StoreInner { root, shared, map, _lock: lock, warnings })))
+        let services = Services::default();
+        Ok(Store(Arc::new(StoreInner { root, shared, map, services, _lock: lock, warnings })))
     }
 }
 
