@@ -9,7 +9,8 @@
 //!     caller ── submit_write ──▶ disk (the kernel may be reading it) ── Completion ──▶ caller
 //! ```
 //!
-//! What an implementation owes, and all of it is tested by the simulated disk:
+//! What an implementation owes. The suite `conformance` judges what can be seen without a
+//! power cut; the rest is tested by the simulated disk:
 //! - Submissions may complete in any order. A sync covers the writes of its file that had
 //!   *completed* when it was submitted, and nothing else ("order by completion").
 //! - A write submitted with [`WriteSync::OwnRange`] makes its own bytes durable and no others.
@@ -24,6 +25,8 @@ use std::sync::Arc;
 
 pub mod aligned;
 mod blocking;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod memory;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -234,10 +237,10 @@ pub trait File: fmt::Debug + Send + Sync {
     /// As `posix_fadvise(2)`.
     fn drop_cache(&self) -> io::Result<()>;
 
-    /// The file's number on the simulated disk; nothing elsewhere.
+    /// The file as the simulated disk knows it; nothing elsewhere.
     #[doc(hidden)]
     #[cfg(feature = "sim")]
-    fn sim_inode(&self) -> Option<usize> {
+    fn sim_handle(&self) -> Option<sim::Handle> {
         None
     }
 }

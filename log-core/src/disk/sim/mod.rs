@@ -154,7 +154,8 @@ impl fmt::Debug for SimDirectory {
 impl Directory for SimDirectory {
     fn open(&self, path: &Path, open: Open) -> io::Result<Arc<dyn File>> {
         let inode = self.enter()?.open(path, open)?;
-        Ok(Arc::new(SimFile { directory: self.clone(), inode }))
+        let handle = Handle { inode, writable: open != Open::Read };
+        Ok(Arc::new(SimFile { directory: self.clone(), handle }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -168,6 +169,7 @@ impl Directory for SimDirectory {
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let state = self.enter()?;
+        state.check_directory(path)?;
         let child = |(name, node): (&PathBuf, &Node)| {
             let name = name.file_name()?.to_str()?.to_owned();
             let kind = match node {
@@ -185,22 +187,22 @@ impl Directory for SimDirectory {
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.enter()?.remove(path)
+        self.enter()?.unlink(path)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.enter()?.remove(path)
+        self.enter()?.remove_dir(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.enter()?.sync_dir(path);
-        Ok(())
+        self.enter()?.sync_dir(path)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let mut state = self.enter()?;
-        if !state.names.contains_key(path) {
-            state.open(path, Open::Create)?;
+        match state.open(path, Open::Create) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
         }
         if !state.locks.insert(path.to_owned()) {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -230,45 +232,64 @@ impl Drop for SimLock {
     }
 }
 
+/// What an opening of a file may do.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "between the simulated disk and its own queue")]
+pub struct Handle {
+    /// The file's number.
+    pub inode: usize,
+    /// Whether it was opened to write.
+    pub writable: bool,
+}
+
 /// An open file of one life.
 #[derive(Debug)]
 struct SimFile {
     directory: SimDirectory,
-    inode: usize,
+    handle: Handle,
+}
+
+impl SimFile {
+    /// Counts an operation that changes the file.
+    fn enter_to_write(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.directory.enter()?;
+        if self.handle.writable { Ok(state) } else { Err(state::opened_to_read()) }
+    }
 }
 
 impl File for SimFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.directory.enter()?.inode(self.inode).len())
+        Ok(self.directory.enter()?.inode(self.handle.inode).len())
     }
 
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.directory.enter()?.read_at(self.inode, position, buffer)
+        self.directory.enter()?.read_at(self.handle.inode, position, buffer)
     }
 
     fn write_at(&self, position: u64, buffer: &[u8]) -> io::Result<usize> {
-        self.directory.enter()?.write_at(self.inode, position, buffer)
+        self.enter_to_write()?.write_at(self.handle.inode, position, buffer)
     }
 
     fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.directory.enter()?.allocate(self.inode, bytes)
+        self.enter_to_write()?.allocate(self.handle.inode, bytes)
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.directory.enter()?.inode(self.inode).set_len(bytes);
+        self.enter_to_write()?.inode(self.handle.inode).set_len(bytes);
         Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.directory.enter()?.sync_now(self.inode)
+        self.directory.enter()?.sync_now(self.handle.inode)
     }
 
     fn drop_cache(&self) -> io::Result<()> {
-        self.directory.enter()?.inode(self.inode).drop_cache();
+        self.directory.enter()?.inode(self.handle.inode).drop_cache();
         Ok(())
     }
 
-    fn sim_inode(&self) -> Option<usize> {
-        Some(self.inode)
+    fn sim_handle(&self) -> Option<Handle> {
+        Some(self.handle)
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::image::Snapshot;
-use super::state::{State, eio};
+use super::state::{State, eio, opened_to_read};
 use super::{Faults, SimDirectory};
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::disk::{AlignedBuf, Completion, Disk, File, Token, Write, WriteSync};
@@ -85,12 +85,13 @@ impl SimQueue {
 impl Disk for SimQueue {
     fn submit_write(&mut self, write: Write) {
         let Write { token, file, position, buffer, range, sync } = write;
-        let inode = file.sim_inode().unwrap_or(usize::MAX);
-        match self.directory.enter() {
+        let entered = self.directory.enter();
+        let handle = file.sim_handle().filter(|handle| handle.writable).ok_or_else(opened_to_read);
+        match entered.and_then(|state| Ok((state, handle?.inode))) {
             Err(error) => {
                 self.refused.push(Completion { token, result: Err(error), buffer: Some(buffer) });
             }
-            Ok(mut state) => {
+            Ok((mut state, inode)) => {
                 let flying = FlyingWrite { inode, position, buffer, range, sync };
                 check(&mut state, &flying);
                 state.in_flight.push(InFlight { queue: self.id, token, kind: Kind::Write(flying) });
@@ -100,10 +101,11 @@ impl Disk for SimQueue {
     }
 
     fn submit_sync(&mut self, token: Token, file: &Arc<dyn File>) {
-        let inode = file.sim_inode().unwrap_or(usize::MAX);
-        match self.directory.enter() {
+        let entered = self.directory.enter();
+        let handle = file.sim_handle().ok_or_else(opened_to_read);
+        match entered.and_then(|state| Ok((state, handle?.inode))) {
             Err(error) => self.refused.push(Completion { token, result: Err(error), buffer: None }),
-            Ok(mut state) => {
+            Ok((mut state, inode)) => {
                 let snapshot = state.inode(inode).snapshot();
                 let kind = Kind::Sync { inode, snapshot };
                 state.in_flight.push(InFlight { queue: self.id, token, kind });

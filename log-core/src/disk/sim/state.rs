@@ -143,9 +143,8 @@ impl State {
     }
 
     pub(super) fn set_name(&mut self, path: &Path, node: Option<Node>) -> io::Result<()> {
-        let Some(parent) = path.parent().filter(|parent| self.names.contains_key(*parent)) else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
+        let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        self.check_directory(parent)?;
         let change = Change::Set(path.to_owned(), node);
         apply(&mut self.names, &change);
         self.changes.push((parent.to_owned(), change));
@@ -153,25 +152,33 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let node = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let node = self.file(from)?;
         let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        self.check_directory(&parent)?;
+        if matches!(self.names.get(to), Some(Node::Directory)) {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         let change = Change::Rename(from.to_owned(), to.to_owned(), node);
         apply(&mut self.names, &change);
         self.changes.push((parent, change));
         Ok(())
     }
 
-    pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
-        if !self.names.contains_key(path) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
+    pub(super) fn unlink(&mut self, path: &Path) -> io::Result<()> {
+        self.file(path)?;
+        self.set_name(path, None)
+    }
+
+    pub(super) fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
+        self.check_directory(path)?;
         if self.names.keys().any(|name| name.parent() == Some(path)) {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         self.set_name(path, None)
     }
 
-    pub(super) fn sync_dir(&mut self, path: &Path) {
+    pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+        self.check_directory(path)?;
         let changes = core::mem::take(&mut self.changes);
         for (parent, change) in changes {
             if parent == path {
@@ -179,6 +186,23 @@ impl State {
             } else {
                 self.changes.push((parent, change));
             }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_directory(&self, path: &Path) -> io::Result<()> {
+        match self.names.get(path) {
+            Some(Node::Directory) => Ok(()),
+            Some(Node::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn file(&self, path: &Path) -> io::Result<Node> {
+        match self.names.get(path) {
+            Some(Node::Directory) => Err(io::ErrorKind::IsADirectory.into()),
+            Some(file) => Ok(*file),
+            None => Err(io::ErrorKind::NotFound.into()),
         }
     }
 
@@ -230,6 +254,9 @@ impl State {
     }
 
     pub(super) fn write_at(&mut self, inode: usize, at: u64, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         if !self.has_room(inode, at + u64_from(bytes.len())) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -298,6 +325,11 @@ fn apply(names: &mut BTreeMap<PathBuf, Node>, change: &Change) {
             names.insert(to.clone(), *node);
         }
     }
+}
+
+/// The error of a change to a file that was opened to read, or is of another disk.
+pub(super) fn opened_to_read() -> io::Error {
+    io::Error::from_raw_os_error(rustix::io::Errno::BADF.raw_os_error())
 }
 
 /// The error of a device that failed.
