@@ -5,6 +5,11 @@
 
 use core::time::Duration;
 
+mod topic;
+
+pub use topic::TopicConfig;
+pub(crate) use topic::{LiveSettings, TopicSettings, millis};
+
 /// How far an append must have come before it is acknowledged.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the promise knows three levels")]
@@ -67,14 +72,10 @@ pub enum Drive {
 /// The numbers and choices of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// A segment rolls before it grows past this (`segment.bytes`).
-    pub(crate) segment_bytes_max: u32,
-    /// A segment rolls when its records span more than this many milliseconds (`segment.ms`).
-    pub(crate) segment_ms: i64,
-    /// One offset index entry per this many bytes (`index.interval.bytes`).
-    pub(crate) index_interval_bytes: u32,
-    /// The largest batch taken from a client (`max.message.bytes`).
-    pub(crate) message_bytes_max: u32,
+    /// What topics go by that do not say otherwise.
+    pub(crate) topic: TopicSettings,
+    /// Partitions of a topic that is made when it is first asked for; 0 if none is.
+    pub(crate) auto_create_partitions: u32,
     /// Bytes of a partition written or in flight but not known flushed: what a power cut can
     /// scatter, and so how far recovery looks past a bad place before it calls it a torn tail.
     pub(crate) unflushed_bytes_max: u32,
@@ -104,10 +105,8 @@ const MESSAGE_BYTES_MIN: u32 = 128;
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            segment_bytes_max: 1024 * MIB,
-            segment_ms: 7 * 24 * 3_600_000,
-            index_interval_bytes: 4 * KIB,
-            message_bytes_max: MIB + 12,
+            topic: TopicSettings::default(),
+            auto_create_partitions: 0,
             unflushed_bytes_max: 16 * MIB,
             buffer_bytes_max: 32 * MIB,
             watermark_bytes: 8 * MIB,
@@ -147,50 +146,62 @@ impl Settings {
 
     /// Refuses what cannot run.
     pub(crate) fn check(&self) -> Result<(), SettingsError> {
-        let bounds = |setting, value: u32, least: u32, most: u32, why: &str| {
-            if (least..=most).contains(&value) {
-                return Ok(());
-            }
-            let rule = format!("it must be from {least} to {most}: {why}");
-            Err(SettingsError { setting, value: value.into(), rule })
-        };
+        bounds(
+            "unflushed_bytes_max",
+            self.unflushed_bytes_max,
+            2 * SEGMENT_BYTES_MIN..=1024 * MIB,
+            "two blocks must be able to wait for a flush",
+        )?;
+        bounds(
+            "buffer_bytes_max",
+            self.buffer_bytes_max,
+            0..=SEGMENT_BYTES_LIMIT,
+            "positions in a buffer are those of a segment",
+        )?;
+        self.check_topic(&self.topic)
+    }
+
+    /// Refuses a topic's settings that cannot run in a store of these.
+    pub(crate) fn check_topic(&self, topic: &TopicSettings) -> Result<(), SettingsError> {
         bounds(
             "segment_bytes_max",
-            self.segment_bytes_max,
-            SEGMENT_BYTES_MIN,
-            SEGMENT_BYTES_LIMIT,
+            topic.segment_bytes_max,
+            SEGMENT_BYTES_MIN..=SEGMENT_BYTES_LIMIT,
             "a segment holds a block, and its index counts bytes in 31 bits",
         )?;
         bounds(
             "message_bytes_max",
-            self.message_bytes_max,
-            MESSAGE_BYTES_MIN,
-            SEGMENT_BYTES_LIMIT,
+            topic.message_bytes_max,
+            MESSAGE_BYTES_MIN..=SEGMENT_BYTES_LIMIT,
             "a header and one record must fit, and a segment must be able to hold it",
         )?;
         bounds(
-            "unflushed_bytes_max",
-            self.unflushed_bytes_max,
-            2 * SEGMENT_BYTES_MIN,
-            1024 * MIB,
-            "two blocks must be able to wait for a flush",
-        )?;
-        bounds(
             "message_bytes_max",
-            self.message_bytes_max,
-            MESSAGE_BYTES_MIN,
-            self.append_bytes_max(),
+            topic.message_bytes_max,
+            MESSAGE_BYTES_MIN..=self.append_bytes_max(),
             "it may be at most half of unflushed_bytes_max, or recovery could not tell a torn batch \
              from a damaged one",
         )?;
         bounds(
             "buffer_bytes_max",
             self.buffer_bytes_max,
-            self.message_bytes_max,
-            SEGMENT_BYTES_LIMIT,
+            topic.message_bytes_max..=SEGMENT_BYTES_LIMIT,
             "a batch of message_bytes_max must fit into the buffer",
         )
     }
+}
+
+fn bounds(
+    setting: &'static str,
+    value: u32,
+    legal: core::ops::RangeInclusive<u32>,
+    why: &str,
+) -> Result<(), SettingsError> {
+    if legal.contains(&value) {
+        return Ok(());
+    }
+    let rule = format!("it must be from {} to {}: {why}", legal.start(), legal.end());
+    Err(SettingsError { setting, value: value.into(), rule })
 }
 
 #[cfg(test)]
@@ -204,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_setting_and_the_rule() {
-        let settings = Settings { segment_bytes_max: 0, ..Settings::default() };
+        let topic = TopicSettings { segment_bytes_max: 0, ..TopicSettings::default() };
+        let settings = Settings { topic, ..Settings::default() };
         assert_eq!(settings.check().unwrap_err().setting, "segment_bytes_max");
         let settings = Settings { buffer_bytes_max: 4096, ..Settings::default() };
         let refusal = settings.check().unwrap_err().to_string();

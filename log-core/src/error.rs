@@ -297,6 +297,9 @@ pub enum NotAppended {
     /// This handle is from before the partition was reopened; get a new one.
     #[error("the handle is from before the partition was reopened: get it anew from the store")]
     Stale,
+    /// Its topic was deleted (`UNKNOWN_TOPIC_OR_PARTITION`).
+    #[error("the partition's topic was deleted")]
+    Deleted,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
@@ -326,6 +329,7 @@ impl NotAppended {
             Self::ProducersFull { .. } => 44,
             Self::Full { .. } | Self::Damaged(_) | Self::Offline(_) | Self::Closed => 56,
             Self::Stale => 6,
+            Self::Deleted => 3,
             Self::Busy => 7,
         }
     }

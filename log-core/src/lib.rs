@@ -26,7 +26,9 @@ mod mutant;
 mod partitioner;
 mod segment;
 
-pub use config::{Drive, Durability, FlushMethod, OnDamage, SettingsError, Visibility};
+pub use config::{
+    Drive, Durability, FlushMethod, OnDamage, SettingsError, TopicConfig, Visibility,
+};
 pub use error::{AppendError, Fault, FaultKind, NotAppended};
 pub use ids::{Offset, TopicName, TopicPartition};
 pub use log::{

@@ -153,13 +153,22 @@ impl Directory for MemoryDirectory {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (key(from), key(to));
         let mut tree = self.0.lock();
-        tree.check_file(&from)?;
-        tree.check_parent(&to)?;
-        if matches!(tree.nodes.get(&to), Some(Node::Directory)) {
-            return Err(io::ErrorKind::IsADirectory.into());
+        let is_file = matches!(tree.nodes.get(&from), Some(Node::File(_)));
+        if !is_file {
+            tree.check_directory(&from)?;
         }
-        if let Some(node) = tree.nodes.remove(&from) {
-            tree.nodes.insert(to, node);
+        tree.check_parent(&to)?;
+        match tree.nodes.get(&to) {
+            Some(Node::Directory) => return Err(io::ErrorKind::IsADirectory.into()),
+            Some(Node::File(_)) if !is_file => return Err(io::ErrorKind::NotADirectory.into()),
+            _ => {}
+        }
+        let inside = |path: &&PathBuf| path.starts_with(&from);
+        let moved: Vec<PathBuf> = tree.nodes.keys().filter(inside).cloned().collect();
+        for path in moved {
+            if let (Some(node), Ok(rest)) = (tree.nodes.remove(&path), path.strip_prefix(&from)) {
+                tree.nodes.insert(key(&to.join(rest)), node);
+            }
         }
         Ok(())
     }

@@ -104,7 +104,8 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// As `readdir(3)`.
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>>;
 
-    /// Renames a file over whatever has the new name, within one directory.
+    /// Renames within one directory: a file over whatever file has the new name, or a directory
+    /// with all that is in it to a name that nothing has.
     ///
     /// # Errors
     ///

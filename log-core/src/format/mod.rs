@@ -47,7 +47,7 @@ pub use control::{ControlError, ControlType, EndTxnMarker, MARKER_BATCH_BYTES, T
 pub use crc32c::{Crc32c, crc32c};
 pub use name::{
     BASE_OFFSET_DIGITS, DirectoryName, DirectoryState, FileKind, FileState, SegmentFileName,
-    segment_file_name,
+    renamed_directory_name, segment_file_name,
 };
 pub use record::{
     Headers, RecordError, RecordFault, RecordHeader, RecordView, Records, RecordsSummary,

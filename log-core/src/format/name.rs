@@ -18,6 +18,8 @@ use crate::ids::{Offset, TopicPartition};
 pub const BASE_OFFSET_DIGITS: usize = 20;
 /// Hexadecimal digits of the random part of a renamed partition directory.
 const DIRECTORY_ID_DIGITS: usize = 32;
+/// Longest name a file system takes.
+const NAME_BYTES_MAX: usize = 255;
 
 /// What one file of a segment holds.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -176,6 +178,28 @@ impl DirectoryName {
     }
 }
 
+/// The name of a partition's directory that is there for another reason than being live:
+/// `orders-3.<32 hex>-delete`. A topic too long for the whole to fit is cut short.
+#[must_use]
+pub fn renamed_directory_name(
+    partition: &TopicPartition,
+    id: [u8; DIRECTORY_ID_DIGITS / 2],
+    state: DirectoryState,
+) -> String {
+    let reason = match state {
+        DirectoryState::Live => return partition.to_string(),
+        DirectoryState::Deleted => "delete",
+        DirectoryState::Stray => "stray",
+        DirectoryState::Future => "future",
+    };
+    let id = u128::from_be_bytes(id);
+    let ending = format!("-{}.{id:032x}-{reason}", partition.partition());
+    let topic = partition.topic().as_str();
+    // A topic's name is ASCII, so any length is a place to cut.
+    let kept = topic.get(..topic.len().min(NAME_BYTES_MAX - ending.len())).unwrap_or(topic);
+    format!("{kept}{ending}")
+}
+
 /// Splits `….<32 hex>-delete` and its kin before the dot.
 fn split_directory_state(name: &str) -> Option<(&str, DirectoryState)> {
     let (front, ending) = name.rsplit_once('-')?;
@@ -257,6 +281,21 @@ mod tests {
         assert_eq!((live.partition.topic().as_str(), live.state), ("a-b", DirectoryState::Live));
         for bad in ["x", "-1", "t-", "t-0.0123-delete", "t-0-delete", "t-0.x-other"] {
             assert_eq!(DirectoryName::parse(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_renamed_keeps_its_partition_and_fits() {
+        let id = [0xAB; 16];
+        let short = TopicPartition::new("a-b".parse().unwrap(), 3);
+        let name = renamed_directory_name(&short, id, DirectoryState::Deleted);
+        assert_eq!(name, "a-b-3.abababababababababababababababab-delete");
+        let long = TopicPartition::new("x".repeat(249).parse().unwrap(), 99_999);
+        for state in [DirectoryState::Deleted, DirectoryState::Stray, DirectoryState::Future] {
+            let name = renamed_directory_name(&long, id, state);
+            assert_eq!(name.len(), 255);
+            let read = DirectoryName::parse(&name).unwrap();
+            assert_eq!((read.partition.partition(), read.state), (99_999, state));
         }
     }
 

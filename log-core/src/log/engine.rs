@@ -96,10 +96,12 @@ impl Shared {
         }
     }
 
-    /// Forgets a partition that was reopened or closed.
-    pub(crate) fn forget(&self, slot: u32) {
-        if let Some(engine) = &mut *self.engine.lock() {
-            engine.forget(slot);
+    /// Lets go of a partition whose life is over: whoever does the I/O looks once more.
+    pub(crate) fn forget(&self, partition: &Partition) {
+        match (self.drive, &mut *self.engine.lock()) {
+            (_, Some(engine)) => engine.forget(partition.slot),
+            (Drive::Thread, None) => partition.notify(),
+            (Drive::Inline | Drive::Manual, None) => {}
         }
     }
 
@@ -223,12 +225,15 @@ impl Engine {
     fn turn(&mut self, slot: u32) {
         let Some(partition) = self.partitions.get(&slot).map(Arc::clone) else { return };
         let mut answers = Vec::new();
-        let due = {
+        let (due, over) = {
             // Taken by an appender: it tells us again if anything is left.
             let Some(mut writer) = partition.writer.try_lock() else { return };
-            partition.turn(&mut writer, &mut *self.disk, &mut answers)
+            (partition.turn(&mut writer, &mut *self.disk, &mut answers), writer.is_over())
         };
         answers.into_iter().for_each(Answer::give);
+        if over {
+            return self.forget(slot);
+        }
         if let Some(old) = self.timer_of.remove(&slot) {
             self.timers.remove(&(old, slot));
         }

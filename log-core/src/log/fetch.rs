@@ -150,6 +150,9 @@ pub enum FetchError {
     /// The handle is from before the partition was reopened (`NOT_LEADER_OR_FOLLOWER`).
     #[error("the handle is from before the partition was reopened: get it anew from the store")]
     Stale,
+    /// Its topic was deleted (`UNKNOWN_TOPIC_OR_PARTITION`).
+    #[error("the partition's topic was deleted")]
+    Deleted,
     /// The store is closed.
     #[error("the store is closed")]
     Closed,
@@ -164,6 +167,7 @@ impl FetchError {
             Self::Corrupt { .. } => 2,
             Self::Io(_) | Self::Closed => 56,
             Self::Stale => 6,
+            Self::Deleted => 3,
         }
     }
 }
@@ -194,6 +198,7 @@ impl Partition {
         let head = self.head.lock();
         match head.state {
             LogState::Stale => return Err(FetchError::Stale),
+            LogState::Deleted => return Err(FetchError::Deleted),
             LogState::Closed => return Err(FetchError::Closed),
             _ => {}
         }

@@ -155,8 +155,8 @@ impl Log {
         bytes: &[u8],
         durability: Durability,
     ) -> Result<Ticket, AppendError> {
-        let settings = &self.partition.shared.settings;
-        let limit = settings.segment_bytes_max.min(settings.append_bytes_max());
+        let together = self.partition.shared.settings.append_bytes_max();
+        let limit = self.partition.settings.segment_bytes_max().min(together);
         if u64_from(bytes.len()) > u64::from(limit.min(BATCH_BYTES_LIMIT)) {
             return Err(NotAppended::ListTooLarge { bytes: u64_from(bytes.len()), limit }.into());
         }
@@ -269,8 +269,8 @@ impl Log {
     }
 
     fn check_size(&self, bytes: u64) -> Result<(), NotAppended> {
-        let settings = &self.partition.shared.settings;
-        let (limit, segment) = (settings.message_bytes_max, settings.segment_bytes_max);
+        let settings = &self.partition.settings;
+        let (limit, segment) = (settings.message_bytes_max(), settings.segment_bytes_max());
         if bytes > u64::from(limit) {
             return Err(NotAppended::TooLarge { bytes, limit });
         }

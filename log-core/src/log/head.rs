@@ -38,6 +38,8 @@ pub enum LogState {
     Offline(Fault),
     /// The handle is from before a reopen.
     Stale,
+    /// Its topic was deleted.
+    Deleted,
     /// The store is closed.
     Closed,
 }
@@ -91,6 +93,7 @@ impl Head {
             LogState::ReadOnly(fault) => Err(NotAppended::Damaged(fault.clone())),
             LogState::Offline(fault) => Err(NotAppended::Offline(fault.clone())),
             LogState::Stale => Err(NotAppended::Stale),
+            LogState::Deleted => Err(NotAppended::Deleted),
             LogState::Closed => Err(NotAppended::Closed),
         }
     }

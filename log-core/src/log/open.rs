@@ -31,7 +31,7 @@ pub use self::recovered::Recovered;
 use super::clean::CleanPartition;
 use super::engine::Shared;
 use super::partition::Partition;
-use crate::config::OnDamage;
+use crate::config::{OnDamage, TopicSettings};
 use crate::disk::Open;
 use crate::error::{Fault, FaultKind};
 use crate::format::checkpoint::{LeaderEpochEntry, leader_epochs_text};
@@ -54,6 +54,8 @@ pub(crate) struct Request<'a> {
     pub(crate) name: TopicPartition,
     pub(crate) dir: PathBuf,
     pub(crate) slot: u32,
+    /// Its topic's settings.
+    pub(crate) settings: TopicSettings,
     /// The clean marker's line for it.
     pub(crate) clean: Option<&'a CleanPartition>,
     /// For a directory that names no topic id.
@@ -126,7 +128,7 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let rules = Rules {
         watermark,
         unflushed_bytes_max: settings.unflushed_bytes_max,
-        index_interval_bytes: settings.index_interval_bytes,
+        index_interval_bytes: request.settings.index_interval_bytes,
     };
     let scan = scan(candidates, &rules).map_err(OpenError::Io)?;
     if settings.on_damage == OnDamage::Refuse

@@ -22,7 +22,7 @@ use super::head::{Head, LogState};
 use super::ticket::{Answer, Appended, Ticket};
 use super::writer::Writer;
 use crate::clock::Signal;
-use crate::config::Durability;
+use crate::config::{Durability, LiveSettings, TopicSettings};
 use crate::error::{AppendError, NotAppended};
 use crate::format::stamp;
 use crate::ids::{Offset, TimestampMs, TopicPartition};
@@ -37,6 +37,8 @@ pub(crate) struct Partition {
     pub(crate) dir: PathBuf,
     pub(crate) slot: u32,
     pub(crate) shared: Arc<Shared>,
+    /// Its topic's settings as of now.
+    pub(crate) settings: LiveSettings,
     pub(crate) grow: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) head: Mutex<Head>,
@@ -86,6 +88,7 @@ impl Partition {
         dir: PathBuf,
         slot: u32,
         shared: Arc<Shared>,
+        settings: &TopicSettings,
         writer: Writer,
         head: Head,
     ) -> Arc<Self> {
@@ -94,6 +97,7 @@ impl Partition {
             dir,
             slot,
             shared,
+            settings: LiveSettings::new(settings),
             grow: Mutex::new(()),
             writer: Mutex::new(writer),
             head: Mutex::new(head),
@@ -157,7 +161,7 @@ impl Partition {
         }
         let mark =
             Mark { offset: next, position: end, batch_end: end, last_crc: prepared.last_crc };
-        let interval = self.shared.settings.index_interval_bytes;
+        let interval = self.settings.index_interval_bytes();
         segment.index().write().on_append(incoming.last_offset, head.end, bytes, interval);
         head.pending.push(&segment, &prepared.bytes, mark);
         head.first_timestamp.get_or_insert(prepared.max_timestamp);
@@ -191,10 +195,9 @@ impl Partition {
             created: head.created,
             index_full: segment.index().read().is_full(),
         };
-        let settings = &self.shared.settings;
         let limits = Limits {
-            segment_bytes_max: settings.segment_bytes_max,
-            segment_ms: settings.segment_ms,
+            segment_bytes_max: self.settings.segment_bytes_max(),
+            segment_ms: self.settings.segment_ms(),
         };
         should_roll(&active, incoming, &limits, self.shared.clock.timestamp())
     }

@@ -53,7 +53,7 @@ impl Partition {
         };
         let block = u64_from(BLOCK_BYTES);
         let least = bytes.next_multiple_of(block);
-        let most = u64::from(self.shared.settings.segment_bytes_max).next_multiple_of(block);
+        let most = u64::from(self.settings.segment_bytes_max()).next_multiple_of(block);
         // Whole blocks always: a write takes the whole block its last byte lies in.
         let doubled = (secured + secured.clamp(block, STEP_BYTES_MAX)).next_multiple_of(block);
         let ahead = doubled.min(most).max(least);

@@ -16,18 +16,22 @@ use parking_lot::Mutex;
 
 use super::engine::{Shared, Usage};
 use super::handle::Log;
+use super::head::LogState;
 use super::open::{OpenError, Recovered, Request, open};
 use super::partition::Partition;
 use super::ticket::in_callback;
-use crate::config::Drive;
+use crate::config::{Drive, TopicConfig};
 use crate::disk::{Lock, MemoryDirectory};
 use crate::entropy::Entropy;
 use crate::ids::{TopicId, TopicName, TopicPartition};
 
 mod builder;
 mod close;
+mod make;
+mod opening;
 mod owner;
 mod services;
+mod topic_file;
 mod topics;
 
 pub use builder::StoreBuilder;
@@ -50,7 +54,7 @@ pub(crate) struct StoreInner {
 }
 
 /// The open partitions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Map {
     topics: BTreeMap<TopicName, Topic>,
     next_slot: u32,
@@ -61,10 +65,15 @@ struct Map {
 #[derive(Debug)]
 struct Topic {
     id: TopicId,
+    config: TopicConfig,
     partitions: BTreeMap<u32, Arc<Partition>>,
 }
 
 impl Map {
+    const fn new() -> Self {
+        Self { topics: BTreeMap::new(), next_slot: 0, closed: false, recovered: Vec::new() }
+    }
+
     fn partitions(&self) -> impl Iterator<Item = (&TopicName, &Topic, u32, &Arc<Partition>)> {
         self.topics.iter().flat_map(|(name, topic)| {
             topic.partitions.iter().map(move |(number, open)| (name, topic, *number, open))
@@ -117,8 +126,21 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`TopicError::Unknown`] if there is none, [`TopicError::Closed`] after a close.
+    /// [`TopicError::Unknown`] if there is none, [`TopicError::Closed`] after a close. Where topics
+    /// are made on first use, also those of [`Store::create_topic`].
     pub fn log(&self, partition: &TopicPartition) -> Result<Log, TopicError> {
+        let found = self.find(partition);
+        let partitions = self.0.shared.settings.auto_create_partitions;
+        if !matches!(found, Err(TopicError::Unknown { .. })) || partitions == 0 {
+            return found;
+        }
+        match self.create_topic(partition.topic(), partitions) {
+            Ok(_) | Err(TopicError::Exists { .. }) => self.find(partition),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn find(&self, partition: &TopicPartition) -> Result<Log, TopicError> {
         let map = self.0.map.lock();
         if map.closed {
             return Err(TopicError::Closed);
@@ -149,7 +171,7 @@ impl Store {
             .find(partition)
             .map(Arc::clone)
             .ok_or_else(|| OpenError::Unknown { partition: partition.clone() })?;
-        old.retire();
+        old.retire(LogState::Stale, "the partition was reopened before this was durable");
         self.0.await_idle(&old);
         let slot = map.next_slot;
         map.next_slot += 1;
@@ -158,11 +180,12 @@ impl Store {
             name: partition.clone(),
             dir: old.dir.clone(),
             slot,
+            settings: old.settings.get(),
             clean: None,
             new_topic_id: self.0.new_topic_id(),
             reopened: true,
         })?;
-        self.0.shared.forget(old.slot);
+        self.0.shared.forget(&old);
         if let Some(topic) = map.topics.get_mut(partition.topic()) {
             topic.partitions.insert(partition.partition(), Arc::clone(&opened.partition));
         }

@@ -109,6 +109,11 @@ impl Writer {
         self.offline = true;
     }
 
+    /// Whether nothing will be written any more, and nothing is under way.
+    pub(super) fn is_over(&self) -> bool {
+        self.offline && self.in_flight.is_empty()
+    }
+
     /// Whether none of this partition's I/O is under way.
     pub(crate) const fn is_idle(&self) -> bool {
         self.in_flight.is_empty()

@@ -7,3 +7,4 @@ mod damage;
 mod log;
 mod made_by_others;
 mod other_reader;
+mod topics;

@@ -18,6 +18,7 @@ pub(super) const RULES: &[Rule] = &[
     ("a rename takes the content along and frees the old name", renamed),
     ("a rename over a file replaces it, and its open handles keep the old content", renamed_over),
     ("a rename of nothing, or into nothing, or over a directory is refused", not_renamed),
+    ("a directory is renamed with all that is in it, to a name that is free", renamed_whole),
     ("an unlinked file works on under its handles, and its name is free", unlinked),
     ("only a file is unlinked", not_unlinked),
     ("only an empty directory is removed", removed),
@@ -152,6 +153,27 @@ fn not_renamed(case: &Case<'_>) -> Verdict {
     done("create a directory", case.directory.create_dir(&case.path("dir")))?;
     refused("rename over a directory", to("file", "dir"))?;
     case.holds("file", b"kept")
+}
+
+fn renamed_whole(case: &Case<'_>) -> Verdict {
+    let path = |name: &str| case.path(name);
+    done("create a directory", case.directory.create_dir(&path("dir")))?;
+    let file = case.file("dir/file", b"content")?;
+    done("create another", case.directory.create_dir(&path("taken")))?;
+    case.file("taken/file", b"kept")?;
+    refused(
+        "rename over one that is not empty",
+        case.directory.rename(&path("dir"), &path("taken")),
+    )?;
+    done("rename", case.directory.rename(&path("dir"), &path("new")))?;
+    case.is_gone("dir")?;
+    case.is_gone("dir/file")?;
+    case.holds("new/file", b"content")?;
+    write(&*file, 7, b" and more")?;
+    done("sync the names", case.directory.sync_dir(&case.dir))?;
+    done("sync those within", case.directory.sync_dir(&path("new")))?;
+    case.holds("new/file", b"content and more")?;
+    case.holds("taken/file", b"kept")
 }
 
 fn unlinked(case: &Case<'_>) -> Verdict {

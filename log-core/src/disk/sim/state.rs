@@ -152,15 +152,33 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
-        let node = self.file(from)?;
+        let node = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         self.check_directory(&parent)?;
-        if matches!(self.names.get(to), Some(Node::Directory)) {
-            return Err(io::ErrorKind::IsADirectory.into());
+        match (node, self.names.get(to)) {
+            (_, Some(Node::Directory)) => return Err(io::ErrorKind::IsADirectory.into()),
+            (Node::Directory, Some(_)) => return Err(io::ErrorKind::NotADirectory.into()),
+            _ => {}
         }
         let change = Change::Rename(from.to_owned(), to.to_owned(), node);
         apply(&mut self.names, &change);
+        // What is not durable within a directory moves along with it.
+        let (mut inside, outside): (Vec<_>, Vec<_>) = core::mem::take(&mut self.changes)
+            .into_iter()
+            .partition(|(parent, _)| parent.starts_with(from));
+        for (parent, change) in &mut inside {
+            *parent = moved(parent, from, to);
+            match change {
+                Change::Set(path, _) => *path = moved(path, from, to),
+                Change::Rename(old, new, _) => {
+                    *old = moved(old, from, to);
+                    *new = moved(new, from, to);
+                }
+            }
+        }
+        self.changes = outside;
         self.changes.push((parent, change));
+        self.changes.append(&mut inside);
         Ok(())
     }
 
@@ -321,7 +339,13 @@ fn apply(names: &mut BTreeMap<PathBuf, Node>, change: &Change) {
             names.remove(path);
         }
         Change::Rename(from, to, node) => {
-            names.remove(from);
+            let inside: Vec<PathBuf> =
+                names.keys().filter(|path| path.starts_with(from)).cloned().collect();
+            for path in inside {
+                if let Some(node) = names.remove(&path) {
+                    names.insert(moved(&path, from, to), node);
+                }
+            }
             names.insert(to.clone(), *node);
         }
     }
@@ -330,6 +354,15 @@ fn apply(names: &mut BTreeMap<PathBuf, Node>, change: &Change) {
 /// The error of a change to a file that was opened to read, or is of another disk.
 pub(super) fn opened_to_read() -> io::Error {
     io::Error::from_raw_os_error(rustix::io::Errno::BADF.raw_os_error())
+}
+
+/// What `path`, at or below `from`, is called once `from` is called `to`.
+fn moved(path: &Path, from: &Path, to: &Path) -> PathBuf {
+    match path.strip_prefix(from) {
+        Ok(rest) if rest == Path::new("") => to.to_owned(),
+        Ok(rest) => to.join(rest),
+        Err(_) => path.to_owned(),
+    }
 }
 
 /// The error of a device that failed.

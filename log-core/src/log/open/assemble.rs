@@ -69,6 +69,7 @@ pub(super) fn assemble(
         request.dir.clone(),
         request.slot,
         Arc::clone(shared),
+        &request.settings,
         Writer::new(start),
         head,
     );

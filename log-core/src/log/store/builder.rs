@@ -1,24 +1,23 @@
 //! Settings, and the opening of a directory with them.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::opening::Opening;
 use super::services::Services;
-use super::{Map, Store, StoreInner, Topic, new_topic_id, owner};
+use super::{Store, StoreInner, owner};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Drive, FlushMethod, OnDamage, Settings, Visibility};
-use crate::disk::{BlockingDirectory, Directory, EntryKind};
+use crate::config::{Drive, FlushMethod, OnDamage, Settings, Visibility, millis};
+use crate::disk::{BlockingDirectory, Directory};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Fault, FaultKind};
-use crate::ids::TopicPartition;
 use crate::log::clean;
 use crate::log::engine::{Engine, Shared};
-use crate::log::open::{OpenError, Opened, Request, open};
+use crate::log::open::OpenError;
 
 /// A store's settings on their way to [`StoreBuilder::open`].
 #[derive(Clone, Debug, Default)]
@@ -52,25 +51,46 @@ impl StoreBuilder {
 
     /// Bytes after which a segment rolls, 4 KiB to 2 GiB − 1 (`segment.bytes`, 1 GiB).
     pub const fn segment_bytes_max(mut self, bytes: u32) -> Self {
-        self.settings.segment_bytes_max = bytes;
+        self.settings.topic.segment_bytes_max = bytes;
         self
     }
 
     /// Time between the first record and the last of a segment (`segment.ms`, 7 days).
     pub fn segment_age_max(mut self, age: Duration) -> Self {
-        self.settings.segment_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        self.settings.topic.segment_ms = millis(age);
         self
     }
 
     /// Bytes of log for one entry of the offset index (`index.interval.bytes`, 4096).
     pub const fn index_interval_bytes(mut self, bytes: u32) -> Self {
-        self.settings.index_interval_bytes = bytes;
+        self.settings.topic.index_interval_bytes = bytes;
         self
     }
 
     /// Bytes of the largest batch a client may append (`max.message.bytes`, 1 MiB + 12).
     pub const fn message_bytes_max(mut self, bytes: u32) -> Self {
-        self.settings.message_bytes_max = bytes;
+        self.settings.topic.message_bytes_max = bytes;
+        self
+    }
+
+    /// Age at which segments are deleted in topics that do not say otherwise (`retention.ms`; kept
+    /// for ever).
+    pub fn retention_age_max(mut self, age: Duration) -> Self {
+        self.settings.topic.retention_ms = millis(age);
+        self
+    }
+
+    /// Bytes of a partition that are kept in topics that do not say otherwise (`retention.bytes`;
+    /// all).
+    pub fn retention_bytes_max(mut self, bytes: u64) -> Self {
+        self.settings.topic.retention_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// Makes a topic of so many partitions when [`Store::log`] first asks for it; 0 to refuse
+    /// (`auto.create.topics.enable`, `num.partitions`; 0).
+    pub const fn auto_create_partitions(mut self, partitions: u32) -> Self {
+        self.settings.auto_create_partitions = partitions;
         self
     }
 
@@ -149,11 +169,7 @@ impl StoreBuilder {
         let marker = clean::read(&*shared.directory, &root).unwrap_or_default();
         clean::remove(&*shared.directory, &root)
             .map_err(failed("the clean marker cannot be removed"))?;
-        let mut opening =
-            Opening { root: &root, shared: &shared, map: Map::default(), warnings: Vec::new() };
-        opening.partitions(&marker)?;
-        opening.drop_unfinished()?;
-        let Opening { map, warnings, .. } = opening;
+        let (map, warnings) = Opening::new(&root, &shared).topics(&marker)?;
         if self.drive == Drive::Thread {
             start_thread(&shared).map_err(failed("the I/O thread cannot be started"))?;
         }
@@ -179,106 +195,4 @@ fn start_thread(shared: &Arc<Shared>) -> io::Result<()> {
         .name("oncelog-io".to_owned())
         .spawn(move || shared.run(engine))
         .map(drop)
-}
-
-/// A directory being opened.
-struct Opening<'a> {
-    root: &'a Path,
-    shared: &'a Arc<Shared>,
-    map: Map,
-    warnings: Vec<String>,
-}
-
-impl Opening<'_> {
-    /// Opens every directory that is named like a partition.
-    fn partitions(&mut self, marker: &clean::CleanStore) -> Result<(), OpenError> {
-        let entries = self.shared.directory.list(self.root).map_err(|error| {
-            let what = "the store's directory cannot be listed";
-            OpenError::Io(Fault::io(FaultKind::Read, self.root, what, error))
-        })?;
-        for entry in entries {
-            let Some(name) = TopicPartition::from_directory_name(&entry.name) else { continue };
-            if entry.kind != EntryKind::Directory {
-                self.warnings.push(format!("{}: not a directory, left alone", entry.name));
-                continue;
-            }
-            let known = self.map.topics.get(name.topic()).map(|topic| topic.id);
-            let slot = self.map.next_slot;
-            let opened = open(&Request {
-                shared: self.shared,
-                clean: marker.get(&name),
-                dir: self.root.join(&entry.name),
-                slot,
-                new_topic_id: known.unwrap_or_else(|| new_topic_id(&*self.shared.entropy)),
-                name,
-                reopened: false,
-            })?;
-            self.map.next_slot += 1;
-            self.add(opened)?;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, opened: Opened) -> Result<(), OpenError> {
-        let Opened { partition, topic_id, recovered } = opened;
-        let name = partition.name.clone();
-        let topic = self
-            .map
-            .topics
-            .entry(name.topic().clone())
-            .or_insert_with(|| Topic { id: topic_id, partitions: BTreeMap::new() });
-        if topic.id != topic_id {
-            let expected = topic.id;
-            return Err(OpenError::InconsistentTopicId {
-                partition: name,
-                found: topic_id,
-                expected,
-            });
-        }
-        topic.partitions.insert(name.partition(), partition);
-        self.map.recovered.push(recovered);
-        Ok(())
-    }
-
-    /// A topic is made from its last partition down to partition 0, so one without partition 0 was
-    /// never finished. It is removed if it is empty, and kept with a warning if it is not.
-    fn drop_unfinished(&mut self) -> Result<(), OpenError> {
-        let unfinished: Vec<_> = self
-            .map
-            .topics
-            .iter()
-            .filter(|(_, topic)| !topic.partitions.contains_key(&0))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in unfinished {
-            let Some(topic) = self.map.topics.get(&name) else { continue };
-            let empty = topic.partitions.values().all(|open| {
-                let head = open.head.lock();
-                head.frontiers.log_end() == head.frontiers.log_start() && head.damage.is_empty()
-            });
-            if !empty {
-                self.warnings.push(format!("topic {name} has no partition 0"));
-                continue;
-            }
-            for partition in topic.partitions.values() {
-                remove_tree(&*self.shared.directory, &partition.dir).map_err(|error| {
-                    let what = "an unfinished topic cannot be removed";
-                    OpenError::Io(Fault::io(FaultKind::Directory, &partition.dir, what, error))
-                })?;
-            }
-            self.warnings.push(format!("topic {name} was never finished and is removed"));
-            self.map.topics.remove(&name);
-            self.map.recovered.retain(|recovered| *recovered.partition.topic() != name);
-        }
-        Ok(())
-    }
-}
-
-/// Removes a partition's directory: files, then the directory. The parent is not synced: if the
-/// names come back after a cut, they are removed again.
-fn remove_tree(directory: &dyn Directory, dir: &Path) -> io::Result<()> {
-    for entry in directory.list(dir)? {
-        directory.unlink(&dir.join(entry.name))?;
-    }
-    directory.remove_dir(dir)
 }

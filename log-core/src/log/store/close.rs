@@ -171,15 +171,15 @@ impl Partition {
         (before, if writing { self.enqueue_flush(&mut head) } else { None })
     }
 
-    /// A newer life of this partition begins: nothing more is accepted, written or answered here.
-    pub(in crate::log) fn retire(&self) {
+    /// This life of the partition is over: nothing more is accepted or written here, and who still
+    /// waits hears `what`.
+    pub(in crate::log) fn retire(&self, state: LogState, what: &str) {
         let mut answers = Vec::new();
-        let what = "the partition was reopened before this was durable";
         let fault = Fault::new(FaultKind::Stopped, &self.dir, what);
         {
             let mut writer = self.writer.lock();
             writer.stop();
-            self.head.lock().fail(LogState::Stale, &fault, &mut answers);
+            self.head.lock().fail(state, &fault, &mut answers);
         }
         self.wake_readers(&mut answers);
         answers.into_iter().for_each(Answer::give);

@@ -1,12 +1,31 @@
-//! Topics: made, listed.
+//! Topics: made, listed, described, changed, given more partitions, deleted.
+//!
+//! ```text
+//!   create   partitions n−1 … 1 ─▶ sync ─▶ partition 0, with the topic's file ─▶ sync
+//!   grow     the new partitions ─▶ sync ─▶ the topic's file, with the new count
+//!   alter    the topic's file ─▶ the partitions go by it at once
+//!   delete   partition 0 set aside ─▶ sync ─▶ the others set aside ─▶ sync ─▶ all removed
+//! ```
+//!
+//! Each is cut-safe: partition 0 makes a topic exist, its file says how many belong to it, and a
+//! topic whose partition 0 was set aside is gone with all the others.
 
+use core::ops::Range;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{Store, Topic};
+use parking_lot::MutexGuard;
+
+use super::make::{make, remove_tree, set_aside};
+use super::topic_file::TopicFile;
+use super::{Map, Store, StoreInner, Topic};
+use crate::config::{SettingsError, TopicConfig};
 use crate::error::{Fault, FaultKind};
 use crate::ids::{TopicId, TopicName, TopicPartition};
-use crate::log::open::{OpenError, Opened, Request, create, open};
+use crate::log::head::LogState;
+use crate::log::open::{OpenError, Opened, Request, open};
+use crate::log::ticket::in_callback;
 
 /// Most partitions of one topic.
 const PARTITIONS_MAX: u32 = 100_000;
@@ -21,6 +40,8 @@ pub struct TopicInfo {
     pub id: TopicId,
     /// How many partitions it has, numbered from 0.
     pub partitions: u32,
+    /// What it says for itself; the rest follows the store's builder.
+    pub config: TopicConfig,
 }
 
 /// Why a topic cannot be had or made.
@@ -39,12 +60,31 @@ pub enum TopicError {
         /// What was asked for.
         partition: TopicPartition,
     },
+    /// There is no such topic (`UNKNOWN_TOPIC_OR_PARTITION`).
+    #[error("there is no topic {topic}: create it first")]
+    UnknownTopic {
+        /// What was asked for.
+        topic: TopicName,
+    },
     /// A topic has at least one partition and at most 100,000 (`INVALID_PARTITIONS`).
     #[error("a topic has 1 to 100000 partitions, not {partitions}")]
     Partitions {
         /// The number given.
         partitions: u32,
     },
+    /// Partitions can be added, never taken away (`INVALID_PARTITIONS`).
+    #[error("topic {topic} has {has} partitions; it can get more than that, not {asked}")]
+    NotMore {
+        /// Its name.
+        topic: TopicName,
+        /// How many it has.
+        has: u32,
+        /// How many it was to have.
+        asked: u32,
+    },
+    /// Its settings contradict themselves or the store's (`INVALID_CONFIG`).
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// Its files cannot be made.
     #[error("{0}")]
     Io(Fault),
@@ -62,8 +102,9 @@ impl TopicError {
     pub const fn kafka_code(&self) -> i16 {
         match self {
             Self::Exists { .. } => 36,
-            Self::Unknown { .. } => 3,
-            Self::Partitions { .. } => 37,
+            Self::Unknown { .. } | Self::UnknownTopic { .. } => 3,
+            Self::Partitions { .. } | Self::NotMore { .. } => 37,
+            Self::Settings(_) => 40,
             Self::Io(_) | Self::Closed => 56,
             Self::Open(error) => error.kafka_code(),
         }
@@ -71,7 +112,7 @@ impl TopicError {
 }
 
 impl Store {
-    /// Makes a topic of `partitions` partitions.
+    /// Makes a topic of `partitions` partitions that goes by the store's settings.
     ///
     /// # Errors
     ///
@@ -87,65 +128,287 @@ impl Store {
         topic: &TopicName,
         partitions: u32,
     ) -> Result<TopicInfo, TopicError> {
+        self.create_topic_with(topic, partitions, TopicConfig::new())
+    }
+
+    /// Makes a topic with settings of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::create_topic`], and [`TopicError::Settings`].
+    ///
+    /// # Durability
+    ///
+    /// As [`Store::create_topic`], settings included.
+    pub fn create_topic_with(
+        &self,
+        topic: &TopicName,
+        partitions: u32,
+        config: TopicConfig,
+    ) -> Result<TopicInfo, TopicError> {
         if !(1..=PARTITIONS_MAX).contains(&partitions) {
             return Err(TopicError::Partitions { partitions });
         }
-        let mut map = self.0.map.lock();
-        if map.closed {
-            return Err(TopicError::Closed);
-        }
+        let mut map = self.0.open_map()?;
         if map.topics.contains_key(topic) {
             return Err(TopicError::Exists { topic: topic.clone() });
         }
         let id = self.0.new_topic_id();
-        let mut made = Topic { id, partitions: BTreeMap::new() };
+        let mut made = Topic { id, config, partitions: BTreeMap::new() };
         // Partition 0 last, once the others are durable: with it the topic exists.
-        for number in (0..partitions).rev() {
-            if number == 0 && partitions > 1 {
-                self.sync_root()?;
-            }
-            let name = TopicPartition::new(topic.clone(), number);
-            let dir = self.0.root.join(name.to_string());
-            let what = "the partition's files cannot be made";
-            create(&self.0.shared, &dir, id).map_err(|error| {
-                TopicError::Io(Fault::io(FaultKind::Directory, &dir, what, error))
-            })?;
-            let slot = map.next_slot;
-            map.next_slot += 1;
-            let request = Request {
-                shared: &self.0.shared,
-                name,
-                dir,
-                slot,
-                clean: None,
-                new_topic_id: id,
-                reopened: false,
-            };
-            let Opened { partition, recovered, .. } = open(&request)?;
-            map.recovered.push(recovered);
-            made.partitions.insert(number, Arc::clone(&partition));
+        let file = TopicFile { partitions, config };
+        let done = self
+            .0
+            .add_partitions(&mut map, &mut made, topic, 1..partitions, file)
+            .and_then(|()| self.0.add_partitions(&mut map, &mut made, topic, 0..1, file));
+        if let Err(error) = done {
+            self.0.give_up(&made);
+            return Err(error);
         }
-        self.sync_root()?;
+        let info = made.info(topic);
         map.topics.insert(topic.clone(), made);
-        Ok(TopicInfo { name: topic.clone(), id, partitions })
+        Ok(info)
+    }
+
+    /// Gives a topic more partitions, `partitions` in all. Keys that are spread over partitions go
+    /// elsewhere from then on.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicError::NotMore`] if it has as many already, and as [`Store::create_topic`].
+    ///
+    /// # Durability
+    ///
+    /// The new partitions outlive power loss when this returns `Ok`; cut in between, the topic has
+    /// them all or none of them at the next open.
+    pub fn create_partitions(
+        &self,
+        topic: &TopicName,
+        partitions: u32,
+    ) -> Result<TopicInfo, TopicError> {
+        if !(1..=PARTITIONS_MAX).contains(&partitions) {
+            return Err(TopicError::Partitions { partitions });
+        }
+        let mut map = self.0.open_map()?;
+        let known = map.topic(topic)?;
+        let (has, id, config) = (known.count(), known.id, known.config);
+        if partitions <= has {
+            return Err(TopicError::NotMore { topic: topic.clone(), has, asked: partitions });
+        }
+        let file = TopicFile { partitions, config };
+        let mut more = Topic { id, config, partitions: BTreeMap::new() };
+        let done = self
+            .0
+            .add_partitions(&mut map, &mut more, topic, has..partitions, file)
+            .and_then(|()| self.0.write_file(topic, file));
+        if let Err(error) = done {
+            self.0.give_up(&more);
+            return Err(error);
+        }
+        let known = map.topics.entry(topic.clone()).or_insert(Topic {
+            id,
+            config,
+            partitions: BTreeMap::new(),
+        });
+        known.partitions.append(&mut more.partitions);
+        Ok(known.info(topic))
+    }
+
+    /// Replaces a topic's settings; its partitions go by them at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicError::UnknownTopic`], [`TopicError::Settings`], [`TopicError::Io`]; then the old
+    /// settings stay in force.
+    ///
+    /// # Durability
+    ///
+    /// The settings outlive power loss when this returns `Ok`.
+    pub fn alter_topic(
+        &self,
+        topic: &TopicName,
+        config: TopicConfig,
+    ) -> Result<TopicInfo, TopicError> {
+        let mut map = self.0.open_map()?;
+        let settings = config.over(&self.0.shared.settings.topic);
+        self.0.shared.settings.check_topic(&settings)?;
+        let partitions = map.topic(topic)?.count();
+        self.0.write_file(topic, TopicFile { partitions, config })?;
+        let Some(known) = map.topics.get_mut(topic) else {
+            return Err(TopicError::UnknownTopic { topic: topic.clone() });
+        };
+        known.config = config;
+        for partition in known.partitions.values() {
+            partition.settings.set(&settings);
+        }
+        Ok(known.info(topic))
+    }
+
+    /// Deletes a topic with all its records. Its handles answer `Deleted` from then on, and appends
+    /// that were not answered yet are answered with an error.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicError::UnknownTopic`]; [`TopicError::Io`], after which the topic's partitions are
+    /// offline and it may be deleted again.
+    ///
+    /// # Durability
+    ///
+    /// The topic stays gone when this returns `Ok`; cut in between, it is there with everything or
+    /// gone with everything at the next open. Its space is free when this returns, or, where files
+    /// could not be removed, at the next open.
+    pub fn delete_topic(&self, topic: &TopicName) -> Result<(), TopicError> {
+        if in_callback() {
+            let what = "a callback may not delete a topic of the store that calls it";
+            return Err(TopicError::Io(Fault::new(FaultKind::Reentrant, &self.0.root, what)));
+        }
+        let mut map = self.0.open_map()?;
+        let known = map.topic(topic)?;
+        let what = "its topic was deleted before this was durable";
+        for partition in known.partitions.values() {
+            partition.retire(LogState::Deleted, what);
+            self.0.await_idle(partition);
+        }
+        let removed = self.0.set_topic_aside(known)?;
+        for partition in known.partitions.values() {
+            self.0.shared.forget(partition);
+        }
+        map.topics.remove(topic);
+        map.recovered.retain(|recovered| recovered.partition.topic() != topic);
+        drop(map);
+        for dir in removed {
+            // What stays is removed at the next open: its name says what it is.
+            let _left = remove_tree(&*self.0.shared.directory, &dir);
+        }
+        Ok(())
     }
 
     /// All topics, by name.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicInfo> {
-        let map = self.0.map.lock();
-        let info = |(name, topic): (&TopicName, &Topic)| TopicInfo {
-            name: name.clone(),
-            id: topic.id,
-            partitions: topic.partitions.last_key_value().map_or(0, |(last, _)| last + 1),
-        };
-        map.topics.iter().map(info).collect()
+        self.0.map.lock().topics.iter().map(|(name, topic)| topic.info(name)).collect()
     }
 
-    fn sync_root(&self) -> Result<(), TopicError> {
-        let what = "the topic's name cannot be made durable";
-        self.0.shared.directory.sync_dir(&self.0.root).map_err(|error| {
-            TopicError::Io(Fault::io(FaultKind::Directory, &self.0.root, what, error))
+    /// One topic: id, number of partitions, settings of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicError::UnknownTopic`], [`TopicError::Closed`].
+    pub fn describe_topic(&self, topic: &TopicName) -> Result<TopicInfo, TopicError> {
+        self.0.open_map()?.topic(topic).map(|known| known.info(topic))
+    }
+}
+
+impl Topic {
+    fn count(&self) -> u32 {
+        self.partitions.last_key_value().map_or(0, |(last, _)| last + 1)
+    }
+
+    fn info(&self, name: &TopicName) -> TopicInfo {
+        let (id, config) = (self.id, self.config);
+        TopicInfo { name: name.clone(), id, partitions: self.count(), config }
+    }
+}
+
+impl Map {
+    fn topic(&self, topic: &TopicName) -> Result<&Topic, TopicError> {
+        self.topics.get(topic).ok_or_else(|| TopicError::UnknownTopic { topic: topic.clone() })
+    }
+}
+
+impl StoreInner {
+    /// The map of a store that is not closed.
+    fn open_map(&self) -> Result<MutexGuard<'_, Map>, TopicError> {
+        let map = self.map.lock();
+        if map.closed { Err(TopicError::Closed) } else { Ok(map) }
+    }
+
+    /// Makes and opens partitions `numbers` of `topic`, their names durable.
+    fn add_partitions(
+        &self,
+        map: &mut Map,
+        made: &mut Topic,
+        topic: &TopicName,
+        numbers: Range<u32>,
+        file: TopicFile,
+    ) -> Result<(), TopicError> {
+        let settings = made.config.over(&self.shared.settings.topic);
+        self.shared.settings.check_topic(&settings)?;
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        for number in numbers.rev() {
+            let name = TopicPartition::new(topic.clone(), number);
+            let dir = make(&self.shared, &self.root, &name, made.id, file).map_err(|error| {
+                let (dir, what) =
+                    (self.root.join(name.to_string()), "the partition's files cannot be made");
+                TopicError::Io(Fault::io(FaultKind::Directory, &dir, what, error))
+            })?;
+            let slot = map.next_slot;
+            map.next_slot += 1;
+            let request = Request {
+                shared: &self.shared,
+                name,
+                dir,
+                slot,
+                settings,
+                clean: None,
+                new_topic_id: made.id,
+                reopened: false,
+            };
+            let Opened { partition, recovered, .. } = open(&request)?;
+            map.recovered.retain(|known| known.partition != recovered.partition);
+            map.recovered.push(recovered);
+            made.partitions.insert(number, Arc::clone(&partition));
+        }
+        self.sync_names(&self.root)
+    }
+
+    /// Removes, as far as that goes, what was made of a topic that cannot be finished.
+    fn give_up(&self, made: &Topic) {
+        for partition in made.partitions.values() {
+            partition.retire(LogState::Deleted, "its topic could not be made");
+            // What stays is removed at the next open, for it is empty and belongs to no topic.
+            if let Ok(Some(dir)) = set_aside(&self.shared, &partition.dir, &partition.name) {
+                let _left = remove_tree(&*self.shared.directory, &dir);
+            }
+        }
+    }
+
+    /// Takes the names of all of a topic's partitions away, partition 0's first: with it the topic
+    /// is gone. Returns the directories that are left to be removed.
+    fn set_topic_aside(&self, topic: &Topic) -> Result<Vec<std::path::PathBuf>, TopicError> {
+        let mut aside = Vec::new();
+        for (number, partition) in &topic.partitions {
+            let failed = |error| {
+                let what = "the partition cannot be deleted";
+                let fault = Fault::io(FaultKind::Directory, &partition.dir, what, error);
+                partition.retire(LogState::Offline(fault.clone()), what);
+                TopicError::Io(fault)
+            };
+            aside.extend(set_aside(&self.shared, &partition.dir, &partition.name).map_err(failed)?);
+            if *number == 0 {
+                self.sync_names(&self.root)?;
+            }
+        }
+        self.sync_names(&self.root)?;
+        Ok(aside)
+    }
+
+    /// Writes the topic's file, which stands with partition 0.
+    fn write_file(&self, topic: &TopicName, file: TopicFile) -> Result<(), TopicError> {
+        let dir = self.root.join(TopicPartition::new(topic.clone(), 0).to_string());
+        file.write(&*self.shared.directory, &dir).map_err(|error| {
+            let what = "the topic's settings cannot be written";
+            TopicError::Io(Fault::io(FaultKind::Write, &dir, what, error))
         })
+    }
+
+    fn sync_names(&self, root: &Path) -> Result<(), TopicError> {
+        let what = "the topic's name cannot be made durable";
+        self.shared
+            .directory
+            .sync_dir(root)
+            .map_err(|error| TopicError::Io(Fault::io(FaultKind::Directory, root, what, error)))
     }
 }

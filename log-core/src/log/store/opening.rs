@@ -1,0 +1,237 @@
+//! The topics of a directory that is being opened: which there are, and which were never finished.
+//!
+//! ```text
+//!   t-3.<id>-delete              being made or deleted: removed
+//!   t-1, its t-0 set aside       the rest of a topic that was deleted: removed, records and all
+//!   t-4, the topic has 4         never finished: removed if it is empty, kept and named if not
+//!   t-0 … t-3                    opened, by the settings in t-0
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::make::{remove_tree, set_aside};
+use super::topic_file::TopicFile;
+use super::{Map, Topic, new_topic_id};
+use crate::config::TopicConfig;
+use crate::disk::EntryKind;
+use crate::error::{Fault, FaultKind};
+use crate::format::metadata::{PARTITION_METADATA_FILE, PartitionMetadata};
+use crate::format::name::{DirectoryName, DirectoryState};
+use crate::ids::{TopicId, TopicName, TopicPartition};
+use crate::log::clean;
+use crate::log::engine::Shared;
+use crate::log::open::{OpenError, Opened, Request, open};
+use crate::segment::replace::read_small;
+
+/// A directory being opened.
+pub(super) struct Opening<'a> {
+    root: &'a Path,
+    shared: &'a Arc<Shared>,
+    map: Map,
+    files: BTreeMap<TopicName, Option<TopicFile>>,
+    warnings: Vec<String>,
+}
+
+impl<'a> Opening<'a> {
+    pub(super) const fn new(root: &'a Path, shared: &'a Arc<Shared>) -> Self {
+        Self { root, shared, map: Map::new(), files: BTreeMap::new(), warnings: Vec::new() }
+    }
+
+    /// Opens everything; returns it, and what was skipped or removed, in prose.
+    pub(super) fn topics(
+        mut self,
+        marker: &clean::CleanStore,
+    ) -> Result<(Map, Vec<String>), OpenError> {
+        for name in self.live()? {
+            self.open(name, marker)?;
+        }
+        self.drop_unfinished()?;
+        Ok((self.map, self.warnings))
+    }
+
+    /// The partitions there are, once what was deleted is gone.
+    fn live(&mut self) -> Result<Vec<TopicPartition>, OpenError> {
+        let entries = self.shared.directory.list(self.root).map_err(|error| {
+            let what = "the store's directory cannot be listed";
+            OpenError::Io(Fault::io(FaultKind::Read, self.root, what, error))
+        })?;
+        let (mut live, mut removed) = (Vec::new(), Vec::new());
+        let mut deleted_topics = BTreeSet::new();
+        for entry in entries {
+            let Some(name) = DirectoryName::parse(&entry.name) else { continue };
+            let dir = self.root.join(&entry.name);
+            if entry.kind != EntryKind::Directory {
+                self.warnings.push(format!("{}: not a directory, left alone", entry.name));
+                continue;
+            }
+            match name.state {
+                DirectoryState::Live => live.push(name.partition),
+                DirectoryState::Deleted => {
+                    if name.partition.partition() == 0 {
+                        deleted_topics.extend(self.topic_id(&dir));
+                    }
+                    removed.push(dir);
+                }
+                DirectoryState::Stray | DirectoryState::Future => {
+                    let what = "a partition that does not belong here, left alone";
+                    self.warnings.push(format!("{}: {what}", entry.name));
+                }
+            }
+        }
+        if !deleted_topics.is_empty() {
+            live = self.drop_deleted(live, &deleted_topics, &mut removed)?;
+        }
+        for dir in removed {
+            // Left for the next open if it cannot be: nobody reads it meanwhile.
+            if let Err(error) = remove_tree(&*self.shared.directory, &dir) {
+                self.warnings.push(format!("{}: cannot be removed: {error}", dir.display()));
+            }
+        }
+        Ok(live)
+    }
+
+    /// Sets aside what a deletion that was cut short left of a topic whose partition 0 is gone.
+    fn drop_deleted(
+        &self,
+        live: Vec<TopicPartition>,
+        deleted: &BTreeSet<TopicId>,
+        removed: &mut Vec<PathBuf>,
+    ) -> Result<Vec<TopicPartition>, OpenError> {
+        let failed = |error| {
+            let what = "the rest of a deleted topic cannot be removed";
+            OpenError::Io(Fault::io(FaultKind::Directory, self.root, what, error))
+        };
+        let mut kept = Vec::with_capacity(live.len());
+        for name in live {
+            let dir = self.root.join(name.to_string());
+            if self.topic_id(&dir).is_some_and(|id| deleted.contains(&id)) {
+                removed.extend(set_aside(self.shared, &dir, &name).map_err(failed)?);
+            } else {
+                kept.push(name);
+            }
+        }
+        // Before anything is removed: partition 0's metadata is what says that the rest goes too.
+        self.shared.directory.sync_dir(self.root).map_err(failed)?;
+        Ok(kept)
+    }
+
+    fn topic_id(&self, dir: &Path) -> Option<TopicId> {
+        let bytes = read_small(&*self.shared.directory, &dir.join(PARTITION_METADATA_FILE));
+        PartitionMetadata::parse(&bytes.ok()??).ok().map(|metadata| metadata.topic_id)
+    }
+
+    /// What the topic says of itself, in partition 0.
+    fn file(&mut self, topic: &TopicName) -> Option<TopicFile> {
+        if let Some(known) = self.files.get(topic) {
+            return *known;
+        }
+        let dir = self.root.join(TopicPartition::new(topic.clone(), 0).to_string());
+        let read = TopicFile::read(&*self.shared.directory, &dir);
+        let file = read.unwrap_or_else(|warning| {
+            self.warnings.push(warning);
+            None
+        });
+        let checked = file.filter(|file| {
+            let settings = file.config.over(&self.shared.settings.topic);
+            match self.shared.settings.check_topic(&settings) {
+                Ok(()) => true,
+                Err(error) => {
+                    let what = "its own settings do not fit this store's and are left out";
+                    self.warnings.push(format!("topic {topic}: {error}; {what}"));
+                    false
+                }
+            }
+        });
+        let file = file.map(|file| TopicFile {
+            config: checked.map_or_else(TopicConfig::new, |checked| checked.config),
+            ..file
+        });
+        self.files.insert(topic.clone(), file);
+        file
+    }
+
+    fn open(&mut self, name: TopicPartition, marker: &clean::CleanStore) -> Result<(), OpenError> {
+        let config = self.file(name.topic()).map_or_else(TopicConfig::new, |file| file.config);
+        let known = self.map.topics.get(name.topic()).map(|topic| topic.id);
+        let slot = self.map.next_slot;
+        let opened = open(&Request {
+            shared: self.shared,
+            clean: marker.get(&name),
+            dir: self.root.join(name.to_string()),
+            slot,
+            settings: config.over(&self.shared.settings.topic),
+            new_topic_id: known.unwrap_or_else(|| new_topic_id(&*self.shared.entropy)),
+            name,
+            reopened: false,
+        })?;
+        self.map.next_slot += 1;
+        self.add(opened, config)
+    }
+
+    fn add(&mut self, opened: Opened, config: TopicConfig) -> Result<(), OpenError> {
+        let Opened { partition, topic_id, recovered } = opened;
+        let name = partition.name.clone();
+        let topic = self.map.topics.entry(name.topic().clone()).or_insert_with(|| Topic {
+            id: topic_id,
+            config,
+            partitions: BTreeMap::new(),
+        });
+        if topic.id != topic_id {
+            let expected = topic.id;
+            return Err(OpenError::InconsistentTopicId {
+                partition: name,
+                found: topic_id,
+                expected,
+            });
+        }
+        topic.partitions.insert(name.partition(), partition);
+        self.map.recovered.push(recovered);
+        Ok(())
+    }
+
+    /// Partitions above the number the topic's file tells, or where there is none above a gap, were
+    /// never finished. They are removed if they are all empty, and kept with a warning if not.
+    fn drop_unfinished(&mut self) -> Result<(), OpenError> {
+        let names: Vec<TopicName> = self.map.topics.keys().cloned().collect();
+        for name in names {
+            let said = self.file(&name).map(|file| file.partitions);
+            let Some(topic) = self.map.topics.get_mut(&name) else { continue };
+            let gap = (0..).zip(topic.partitions.keys()).take_while(|(n, key)| n == *key).count();
+            let finished = said.unwrap_or_else(|| u32::try_from(gap).unwrap_or(u32::MAX));
+            let unfinished: Vec<_> =
+                topic.partitions.range(finished..).map(|(_, open)| Arc::clone(open)).collect();
+            let empty = unfinished.iter().all(|open| {
+                let head = open.head.lock();
+                head.frontiers.log_end() == head.frontiers.log_start() && head.damage.is_empty()
+            });
+            if unfinished.is_empty() || !empty {
+                let has = topic.partitions.len();
+                if !empty || usize::try_from(finished) != Ok(has) {
+                    let what = "it is kept as it is";
+                    self.warnings.push(format!(
+                        "topic {name}: {has} of its {finished} partitions are there; {what}"
+                    ));
+                }
+                continue;
+            }
+            for open in &unfinished {
+                topic.partitions.remove(&open.name.partition());
+                let aside = set_aside(self.shared, &open.dir, &open.name).and_then(|aside| {
+                    aside.map_or(Ok(()), |dir| remove_tree(&*self.shared.directory, &dir))
+                });
+                aside.map_err(|error| {
+                    let what = "a partition that was never finished cannot be removed";
+                    OpenError::Io(Fault::io(FaultKind::Directory, &open.dir, what, error))
+                })?;
+                self.warnings.push(format!("{} was never finished and is removed", open.name));
+                self.map.recovered.retain(|recovered| recovered.partition != open.name);
+            }
+            if topic.partitions.is_empty() {
+                self.map.topics.remove(&name);
+            }
+        }
+        Ok(())
+    }
+}
