@@ -1,0 +1,70 @@
+//! Where batches go: a trait, so that a test can lose answers on their way.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use log_core::format::RecordBatch;
+use log_core::{
+    AppendError, Appended, Durability, Log, NotAppended, Store, TopicError, TopicPartition,
+};
+use parking_lot::Mutex;
+
+/// Appends batches. `done` is told the answer, once, before `append` returns or later, from any
+/// thread. Batches of one lane are appended in the order of calls.
+pub(super) trait Sink: fmt::Debug + Send + Sync {
+    fn append(&self, to: &TopicPartition, batch: RecordBatch, acks: Durability, done: Done);
+}
+
+/// What is told the answer.
+pub(super) type Done = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
+
+/// The logs of a store.
+#[derive(Debug)]
+pub(super) struct StoreSink {
+    store: Store,
+    logs: Arc<Logs>,
+}
+
+/// Handles by partition; one that turned out useless is forgotten and asked for anew.
+type Logs = Mutex<BTreeMap<TopicPartition, Log>>;
+
+impl StoreSink {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, logs: Arc::default() }
+    }
+
+    fn log(&self, of: &TopicPartition) -> Result<Log, AppendError> {
+        if let Some(log) = self.logs.lock().get(of) {
+            return Ok(log.clone());
+        }
+        let log = self.store.log(of).map_err(|error| match error {
+            TopicError::Closed => NotAppended::Closed,
+            // Deleted, or not yet made again: retried like a moved leader, as Kafka's client does.
+            _ => NotAppended::Stale,
+        })?;
+        self.logs.lock().insert(of.clone(), log.clone());
+        Ok(log)
+    }
+}
+
+impl Sink for StoreSink {
+    fn append(&self, to: &TopicPartition, batch: RecordBatch, acks: Durability, done: Done) {
+        match self.log(to).and_then(|log| log.append(batch, acks)) {
+            Ok(ticket) => {
+                let logs = Arc::clone(&self.logs);
+                let to = to.clone();
+                ticket.on_done(move |answer| {
+                    if answer.is_err() {
+                        logs.lock().remove(&to);
+                    }
+                    done(answer);
+                });
+            }
+            Err(error) => {
+                self.logs.lock().remove(to);
+                done(Err(error));
+            }
+        }
+    }
+}
