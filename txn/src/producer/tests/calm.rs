@@ -153,6 +153,27 @@ fn a_log_that_forgot_the_producer_is_told_a_new_epoch() {
     assert_eq!(model.kept(&partition(0))[0].epoch.get(), 1);
 }
 
+/// A log that knows nothing of the producer cannot tell a repetition: what may be in it is not sent
+/// as something new.
+#[test]
+fn a_batch_in_doubt_is_not_renumbered_by_a_log_that_forgot_its_producer() {
+    let clock = clock();
+    let store = store(&clock, 1);
+    let model = Model::new(&store, true);
+    let producer = Producer::builder(&store).build_with(Box::new(model.clone())).unwrap();
+    let [first, second] = [b"a", b"b"].map(|value| send(&producer, 0, value));
+    model.answer(&partition(0), false);
+    assert_eq!(offset(first), 0);
+    model.answer(&partition(0), true);
+    model.truncate(&partition(0));
+    model.truncate(&partition(0));
+    clock.advance(Duration::from_secs(1));
+    let _moved = producer.turn();
+    let error = second.try_result().unwrap().unwrap_err();
+    assert!(matches!(error, SendError::Indeterminate(Unsettled::Refused(_))), "{error}");
+    assert_eq!(model.kept(&partition(0)).len(), 0);
+}
+
 #[test]
 fn a_timeout_before_the_log_accepted_is_not_appended_and_after_it_indeterminate() {
     let clock = clock();
