@@ -5,6 +5,8 @@
 //!                 │
 //!                 ▼
 //!   History: a store on the simulated disk ◀──▶ Oracle: what must be there      history.rs  oracle.rs
+//!
+//!   any bytes ─▶ Target: parsers, recovery, histories drawn from the bytes      targets.rs  reference.rs
 //! ```
 //!
 //! A seed says everything: the same seed gives the same history, always.
@@ -14,6 +16,7 @@
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
+    clippy::missing_panics_doc,
     reason = "test machinery: its errors are findings, its numbers are small"
 )]
 
@@ -23,3 +26,5 @@ pub mod ledger;
 pub mod op;
 pub mod oracle;
 pub mod plan;
+pub mod reference;
+pub mod targets;

@@ -9,6 +9,9 @@ use log_core::{Durability, FlushMethod, Visibility};
 use crate::chance::Chance;
 use crate::op::{Op, Raw};
 
+/// Steps of a plan that bytes spell.
+const STEPS_MAX: usize = 200;
+
 /// What may go wrong with the disk in a history, and so what the oracle may demand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the oracle answers each")]
@@ -57,15 +60,36 @@ impl Plan {
     /// The plan of `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let mut chance = Chance::new(seed);
-        let c = &mut chance;
-        let weather = match c.below(20) {
+        let c = &mut Chance::new(seed);
+        let (mut plan, swarm) = Self::settings(c, seed, None);
+        let steps = 20 + c.below(120);
+        plan.ops = (0..steps).map(|_| step(c, &swarm, plan.weather)).collect();
+        plan
+    }
+
+    /// The plan that `bytes` spell, in this weather or in one of their own.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8], weather: Option<Weather>) -> Self {
+        let c = &mut Chance::from_bytes(bytes.to_vec());
+        let seed = c.below(0x1_0000);
+        let (mut plan, swarm) = Self::settings(c, seed, weather);
+        while !c.is_spent() && plan.ops.len() < STEPS_MAX {
+            let next = step(c, &swarm, plan.weather);
+            plan.ops.push(next);
+        }
+        plan
+    }
+
+    /// Everything but the steps.
+    fn settings(c: &mut Chance, seed: u64, weather: Option<Weather>) -> (Self, Swarm) {
+        let drawn = match c.below(20) {
             0..9 => Weather::Calm,
             9..14 => Weather::Errors,
             14..16 => Weather::Full,
             16..19 => Weather::Rot,
             _ => Weather::Lies,
         };
+        let weather = weather.unwrap_or(drawn);
         let faults = faults(c, weather);
         let mut plan = Self {
             seed,
@@ -90,9 +114,7 @@ impl Plan {
             swarm.weights = [80, 0, 40, 1, 10, 5, 0, 0, 2, 0, 0, 2, 0];
             (swarm.bytes_max, swarm.records_max) = (1500, 2);
         }
-        let steps = 20 + c.below(120);
-        plan.ops = (0..steps).map(|_| step(c, &swarm, weather)).collect();
-        plan
+        (plan, swarm)
     }
 }
 

@@ -105,6 +105,15 @@ impl Shared {
         }
     }
 
+    /// Lets go of every partition: they hold what is shared, so nothing shared may outlive the store
+    /// by holding them.
+    pub(crate) fn dissolve(&self) {
+        drop(self.engine.lock().take());
+        while let Some(partition) = self.ready.pop() {
+            drop(partition);
+        }
+    }
+
     /// Asks the I/O thread to finish what waits and end.
     pub(crate) fn stop(&self) {
         // Release: pairs with the Acquire in `run`.

@@ -257,23 +257,36 @@ fn new_topic_id(entropy: &dyn Entropy) -> TopicId {
     }
 }
 
+/// Most steps a drop drives a store that is driven by hand.
+const DROP_STEPS: usize = 10_000;
 /// Longest time a dropped store waits for its last flush.
 const DROP_WAIT: Duration = Duration::from_secs(2);
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
-        if self.map.get_mut().closed {
-            return;
+        let map = self.map.get_mut();
+        if !map.closed {
+            for (.., partition) in map.partitions() {
+                // Nobody waits for the answer; asking is what gets it flushed.
+                drop(partition.flush_ticket());
+            }
+            match self.shared.drive {
+                Drive::Thread => {
+                    let seen = self.shared.ended.seen();
+                    self.shared.stop();
+                    let deadline = self.shared.clock.tick().after(DROP_WAIT);
+                    self.shared.clock.wait(&self.shared.ended, seen, Some(deadline));
+                }
+                Drive::Manual => {
+                    let mut steps = 0..DROP_STEPS;
+                    while steps.next().is_some() && self.shared.step() {}
+                }
+                Drive::Inline => {}
+            }
         }
-        for (.., partition) in self.map.get_mut().partitions() {
-            // Nobody waits for the answer; asking is what gets it flushed.
-            drop(partition.flush_ticket());
-        }
-        if self.shared.drive == Drive::Thread {
-            let seen = self.shared.ended.seen();
-            self.shared.stop();
-            let deadline = self.shared.clock.tick().after(DROP_WAIT);
-            self.shared.clock.wait(&self.shared.ended, seen, Some(deadline));
+        self.shared.dissolve();
+        for (.., partition) in map.partitions() {
+            partition.abandon();
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use log_core::disk::{Directory, MemoryDirectory};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::TimestampMs;
 use log_core::{
-    Durability, FetchError, FetchLimits, IsolationLevel, Log, Offset, Store, TopicName,
+    Drive, Durability, FetchError, FetchLimits, IsolationLevel, Log, Offset, Store, TopicName,
     TopicPartition,
 };
 
@@ -174,4 +175,25 @@ fn a_second_store_on_one_directory_is_refused() {
     let _store = Store::open(dir.path()).unwrap();
     let refused = Store::open(dir.path()).unwrap_err();
     assert!(matches!(refused, log_core::OpenError::Locked { .. }), "{refused}");
+}
+
+/// Found by the leak checker of the fuzzer: what a store shares held its partitions, which held it.
+#[test]
+fn a_dropped_store_lets_go_of_everything_and_answers_who_waits() {
+    for drive in [Drive::Inline, Drive::Manual, Drive::Thread] {
+        let directory = Arc::new(MemoryDirectory::new());
+        let shared: Arc<dyn Directory> = Arc::<MemoryDirectory>::clone(&directory);
+        let store = Store::builder().directory(shared).drive(drive).open("/").unwrap();
+        let log = new_log(&store);
+        let ticket = log.append(batch(&["value"]), Durability::Synced).unwrap();
+        drop(log);
+        drop(store);
+        assert!(ticket.is_done(), "{drive:?}: nobody else would ever answer it");
+        drop(ticket);
+        // The I/O thread says that it has ended just before it lets go.
+        while drive == Drive::Thread && Arc::strong_count(&directory) > 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(Arc::strong_count(&directory), 1, "{drive:?}");
+    }
 }

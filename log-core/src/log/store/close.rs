@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parking_lot::MutexGuard;
+
 use super::{Map, Store, StoreInner};
 use crate::config::Drive;
 use crate::error::{Fault, FaultKind};
@@ -12,6 +14,7 @@ use crate::log::clean::{self, CleanPartition, CleanStore};
 use crate::log::head::{LogState, Reach};
 use crate::log::partition::Partition;
 use crate::log::ticket::{Answer, Ticket, in_callback};
+use crate::log::writer::Writer;
 use crate::segment::replace::replace;
 
 /// Kafka's checkpoint files of a directory, all of them "topic partition offset".
@@ -174,13 +177,24 @@ impl Partition {
     /// This life of the partition is over: nothing more is accepted or written here, and who still
     /// waits hears `what`.
     pub(in crate::log) fn retire(&self, state: LogState, what: &str) {
+        let writer = self.writer.lock();
+        self.end(Some(writer), state, what);
+    }
+
+    /// The store is gone: whoever still waits is told. A flush turn that somebody holds is not
+    /// waited for; it finds the partition ended.
+    pub(in crate::log) fn abandon(&self) {
+        let writer = self.writer.try_lock();
+        self.end(writer, LogState::Closed, "the store was dropped before this was durable");
+    }
+
+    fn end(&self, writer: Option<MutexGuard<'_, Writer>>, state: LogState, what: &str) {
         let mut answers = Vec::new();
         let fault = Fault::new(FaultKind::Stopped, &self.dir, what);
-        {
-            let mut writer = self.writer.lock();
+        if let Some(mut writer) = writer {
             writer.stop();
-            self.head.lock().fail(state, &fault, &mut answers);
         }
+        self.head.lock().fail(state, &fault, &mut answers);
         self.wake_readers(&mut answers);
         answers.into_iter().for_each(Answer::give);
     }

@@ -1,7 +1,7 @@
 //! Making what a scan found durable before anyone sees it.
 //!
 //! ```text
-//!   1 leftovers unlinked, names flushed
+//!   1 leftovers unlinked, names flushed                     (only without damage)
 //!   2 each segment cut to its last batch                      (only without damage)
 //!   3 every byte above the watermark written anew, flushed    (S3)
 //!   4 the offset indexes rebuilt beside and renamed
@@ -48,7 +48,9 @@ pub(crate) fn repair(
 ) -> Result<Repaired, Fault> {
     let failed =
         |what: &'static str| move |error| Fault::io(FaultKind::Directory, dir, what, error);
-    for orphan in &scan.orphans {
+    // Beside damage every file stays: what is a leftover may look otherwise to who repairs it.
+    let leftovers = if scan.damage.is_empty() { scan.orphans.as_slice() } else { &[] };
+    for orphan in leftovers {
         directory.unlink(orphan).map_err(failed("a leftover segment cannot be removed"))?;
     }
     directory.sync_dir(dir).map_err(failed("the names cannot be made durable"))?;

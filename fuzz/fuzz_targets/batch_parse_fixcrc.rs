@@ -1,0 +1,4 @@
+//! Shell of the target `batch_parse_fixcrc`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::targets::batch::parse_fixcrc(data));
