@@ -7,6 +7,7 @@ use core::time::Duration;
 
 mod topic;
 
+use crate::model::producers::ProducerLimits;
 pub use topic::TopicConfig;
 pub(crate) use topic::{LiveSettings, TopicSettings, millis};
 
@@ -43,6 +44,19 @@ pub enum OnDamage {
     ReadOnly,
     /// Do not open the store.
     Refuse,
+}
+
+/// What a producer may begin with, of which a partition knows nothing (any more).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum UnknownProducers {
+    /// Sequence 0, else `UnknownProducerId`: no batch can overtake one that was lost, and none that
+    /// was forgotten is appended again.
+    #[default]
+    Refuse,
+    /// Any sequence, as Kafka does (KAFKA-7190): exactly-once then rests on a client that sends
+    /// what may be lost again in order, and before its producer expires.
+    Accept,
 }
 
 /// How a durable append reaches the device.
@@ -87,6 +101,11 @@ pub(crate) struct Settings {
     pub(crate) watermark_interval: Duration,
     /// Longest time an unasked-for flush waits.
     pub(crate) flush_interval: Duration,
+    /// A producer that appended nothing for so long is forgotten (`producer.id.expiration.ms`).
+    pub(crate) producer_expiration: Duration,
+    /// Producers a partition remembers before it refuses new ones: 96 to 192 bytes each.
+    pub(crate) producers_max: u32,
+    pub(crate) unknown_producers: UnknownProducers,
     pub(crate) visibility: Visibility,
     pub(crate) on_damage: OnDamage,
     pub(crate) flush_method: FlushMethod,
@@ -112,6 +131,9 @@ impl Default for Settings {
             watermark_bytes: 8 * MIB,
             watermark_interval: Duration::from_secs(1),
             flush_interval: Duration::from_millis(10),
+            producer_expiration: Duration::from_hours(24),
+            producers_max: 1_000_000,
+            unknown_producers: UnknownProducers::Refuse,
             visibility: Visibility::Synced,
             on_damage: OnDamage::ReadOnly,
             flush_method: FlushMethod::Sync,
@@ -142,6 +164,15 @@ impl Settings {
     /// Bytes of one append call: the other half.
     pub(crate) const fn append_bytes_max(&self) -> u32 {
         self.unflushed_bytes_max / 2
+    }
+
+    /// The bounds of a partition's memory of producers.
+    pub(crate) fn producer_limits(&self) -> ProducerLimits {
+        ProducerLimits {
+            expiration: self.producer_expiration,
+            producers_max: self.producers_max,
+            accept_unknown: self.unknown_producers == UnknownProducers::Accept,
+        }
     }
 
     /// Refuses what cannot run.

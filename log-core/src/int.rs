@@ -62,3 +62,12 @@ pub(crate) const fn low_u32(bits: u64) -> u32 {
 pub(crate) const fn u64_widened(number: u32) -> u64 {
     number as u64
 }
+
+/// The 128-bit product of two numbers, its halves folded into one: every input bit reaches the
+/// upper bits of the result (wyhash, Wang Yi 2019).
+#[must_use]
+#[expect(clippy::as_conversions, clippy::cast_possible_truncation, reason = "folding is the point")]
+pub(crate) const fn folded_product(left: u64, right: u64) -> u64 {
+    let product = left as u128 * right as u128;
+    (product >> 64) as u64 ^ product as u64
+}

@@ -27,7 +27,8 @@ mod partitioner;
 mod segment;
 
 pub use config::{
-    Drive, Durability, FlushMethod, OnDamage, SettingsError, TopicConfig, Visibility,
+    Drive, Durability, FlushMethod, OnDamage, SettingsError, TopicConfig, UnknownProducers,
+    Visibility,
 };
 pub use error::{AppendError, Fault, FaultKind, NotAppended};
 pub use ids::{Offset, TopicName, TopicPartition};
@@ -36,6 +37,7 @@ pub use log::{
     OpenError, Recovered, SegmentInfo, Store, StoreBuilder, Tail, TailStream, Ticket, TopicError,
     TopicInfo, Usage, Verified,
 };
+pub use model::producers::{ProducerInfo, RememberedBatch};
 pub use partitioner::{murmur2, partition_for_key};
 pub use segment::recover::Damage;
 

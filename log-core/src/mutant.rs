@@ -37,12 +37,18 @@ pub enum Mutant {
     CutDurableDamage,
     /// Recovery takes batches without checking that their offsets follow each other.
     SkipContinuity,
+    /// S15: a sequence is remembered before its batch has its place.
+    SequenceWithoutBatch,
+    /// D9: a repetition is acknowledged whatever has become of the batch it repeats.
+    DuplicateBeforeOriginal,
+    /// I3: recovery takes the newest snapshot of producers for their state.
+    StaleSnapshot,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::SkipDirSync,
         Self::AckBeforeSync,
         Self::RetryFailedSync,
@@ -57,6 +63,9 @@ impl Mutant {
         Self::TailBlockRace,
         Self::CutDurableDamage,
         Self::SkipContinuity,
+        Self::SequenceWithoutBatch,
+        Self::DuplicateBeforeOriginal,
+        Self::StaleSnapshot,
     ];
 }
 

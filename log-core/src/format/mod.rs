@@ -8,7 +8,7 @@
 //!     00000000000000000000.index           index     (relative offset, position) × 8 bytes, sparse
 //!     00000000000000000000.timeindex                 (timestamp, relative offset) × 12 bytes, sparse
 //!     00000000000000000000.txnindex                  aborted transactions × 34 bytes
-//!     00000000000000000000.snapshot                  producers' state before this offset
+//!     00000000000000000000.snapshot        snapshot  producers' state before this offset
 //!     00000000000000004711.log  …          name      the next segment, named after its base offset
 //!     leader-epoch-checkpoint              checkpoint
 //!     partition.metadata                   metadata
@@ -24,6 +24,7 @@
 pub mod checkpoint;
 pub mod index;
 pub mod metadata;
+pub mod snapshot;
 pub mod varint;
 
 pub(crate) mod batch;

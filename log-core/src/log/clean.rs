@@ -1,8 +1,9 @@
 //! The clean marker: what a store looked like when it was closed, so that opening need not scan.
 //!
 //! ```text
-//!   oncelog.clean      1                                               version
+//!   oncelog.clean      2                                               version
 //!                      <topic> <partition> <topic id> <log start> <log end> <epoch> <last crc>
+//!                          <largest producer id, −1 for none>
 //!                          <segments>:<base>-<bytes>,<base>-<bytes>…   one line a partition
 //!                      crc <8 hex>                                     CRC-32 of all above
 //!   .kafka_cleanshutdown                                               the same news for Kafka
@@ -17,7 +18,7 @@ use std::io;
 use std::path::Path;
 
 use crate::disk::Directory;
-use crate::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::ids::{LeaderEpoch, Offset, ProducerId, TopicId, TopicPartition};
 use crate::segment::recover::is_missing;
 use crate::segment::replace::{read_small, replace};
 
@@ -26,7 +27,7 @@ pub(crate) const FILE_NAME: &str = "oncelog.clean";
 /// Kafka's (`CleanShutdownFileHandler`).
 pub(crate) const KAFKA_FILE_NAME: &str = ".kafka_cleanshutdown";
 
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// How one partition was left.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,6 +37,8 @@ pub(crate) struct CleanPartition {
     pub(crate) log_end: Offset,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) last_crc: u32,
+    /// The largest id of a producer that ever wrote here: there is a state of theirs to be read.
+    pub(crate) largest_producer_id: Option<ProducerId>,
     /// Base offset and bytes of each segment, ascending.
     pub(crate) segments: Vec<(Offset, u64)>,
 }
@@ -91,7 +94,7 @@ fn to_text(store: &CleanStore) -> String {
         // Writing to a String cannot fail.
         let _infallible = writeln!(
             text,
-            "{} {} {} {} {} {} {:08x} {}:{}",
+            "{} {} {} {} {} {} {:08x} {} {}:{}",
             partition.topic(),
             partition.partition(),
             clean.topic_id,
@@ -99,6 +102,7 @@ fn to_text(store: &CleanStore) -> String {
             clean.log_end,
             clean.leader_epoch,
             clean.last_crc,
+            clean.largest_producer_id.unwrap_or(ProducerId::NONE),
             segments.len(),
             segments.join(",")
         );
@@ -121,7 +125,8 @@ fn parse(text: &str) -> Option<CleanStore> {
 
 fn parse_line(line: &str) -> Option<(TopicPartition, CleanPartition)> {
     let fields: Vec<&str> = line.split(' ').collect();
-    let [topic, partition, id, start, end, epoch, crc, segments] = fields.as_slice() else {
+    let [topic, partition, id, start, end, epoch, crc, largest, segments] = fields.as_slice()
+    else {
         return None;
     };
     let offset = |text: &str| Offset::new(text.parse().ok()?);
@@ -141,6 +146,8 @@ fn parse_line(line: &str) -> Option<(TopicPartition, CleanPartition)> {
         log_end: offset(end)?,
         leader_epoch: LeaderEpoch::new(epoch.parse().ok()?)?,
         last_crc: u32::from_str_radix(crc, 16).ok()?,
+        largest_producer_id: Some(ProducerId::new(largest.parse().ok()?)?)
+            .filter(|id| id.is_some()),
         segments,
     };
     Some((partition, clean))
@@ -157,6 +164,7 @@ mod tests {
             log_end: Offset::new(12).unwrap(),
             leader_epoch: LeaderEpoch::ZERO,
             last_crc: 0xABC,
+            largest_producer_id: ProducerId::new(17),
             segments: vec![(Offset::ZERO, 100), (Offset::new(9).unwrap(), 0)],
         };
         let partition = TopicPartition::new("a-b".parse().unwrap(), 3);

@@ -279,6 +279,7 @@ pub(crate) struct Counters {
     written_bytes: AtomicU64,
     syncs: AtomicU64,
     index_write_failures: AtomicU64,
+    snapshot_write_failures: AtomicU64,
 }
 
 impl Counters {
@@ -296,12 +297,17 @@ impl Counters {
         self.index_write_failures.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn snapshot_write_failed(&self) {
+        self.snapshot_write_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         Usage {
             writes: self.writes.load(Ordering::Relaxed),
             written_bytes: self.written_bytes.load(Ordering::Relaxed),
             syncs: self.syncs.load(Ordering::Relaxed),
             index_write_failures: self.index_write_failures.load(Ordering::Relaxed),
+            snapshot_write_failures: self.snapshot_write_failures.load(Ordering::Relaxed),
             callback_panics: super::ticket::callback_panics(),
         }
     }
@@ -319,6 +325,8 @@ pub struct Usage {
     pub syncs: u64,
     /// Index files that could not be written; each is rebuilt at the next open.
     pub index_write_failures: u64,
+    /// Snapshots of producers that could not be written; the next open reads the log instead.
+    pub snapshot_write_failures: u64,
     /// Panics of callbacks that were caught, in this process.
     pub callback_panics: u64,
 }

@@ -13,11 +13,14 @@ use super::ticket::{Appended, Ticket, in_callback, reentrant};
 use crate::config::{Drive, Durability};
 use crate::error::{AppendError, NotAppended};
 use crate::format::{
-    BatchView, Batches, BatchesError, Codec, EmptyBatch, HEADER_BYTES, RecordBatch,
+    BatchView, Batches, BatchesError, Codec, EmptyBatch, EndTxnMarker, HEADER_BYTES, RecordBatch,
     correct_max_timestamp, validate_records,
 };
-use crate::ids::{LeaderEpoch, Offset, Sequence, TimestampMs, TopicPartition};
+use crate::ids::{
+    LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicPartition,
+};
 use crate::int::u64_from;
+use crate::model::producers::{Origin, ProducerInfo};
 use crate::segment::recover::Damage;
 use crate::segment::walk::BATCH_BYTES_LIMIT;
 
@@ -234,7 +237,53 @@ impl Log {
     /// The first offset of an undecided transaction, or the high watermark.
     #[must_use]
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark()
+        let head = self.partition.head.lock();
+        let unstable = head.producers.transactions().first_unstable_offset();
+        unstable.map_or(head.frontiers.durable(), |first| first.min(head.frontiers.durable()))
+    }
+
+    /// What is remembered of each producer, ascending by id (Kafka's `DescribeProducers`).
+    #[must_use]
+    pub fn producers(&self) -> Vec<ProducerInfo> {
+        let now = self.partition.shared.clock.tick();
+        let state = self.partition.head.lock().producers.freeze(now);
+        state.describe()
+    }
+
+    /// The largest id of a producer that ever wrote here, as far as the log and its snapshots say.
+    #[must_use]
+    pub fn largest_producer_id(&self) -> Option<ProducerId> {
+        self.partition.head.lock().producers.largest_id()
+    }
+
+    /// Ends the open transaction of a producer in this partition. For coordinators of transactions:
+    /// one that has been succeeded is refused, and so is the marker of a producer that is fenced.
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::append`]; [`NotAppended::InvalidProducerEpoch`],
+    /// [`NotAppended::TransactionCoordinatorFenced`].
+    ///
+    /// # Durability
+    ///
+    /// As [`Log::append`].
+    pub fn append_marker(
+        &self,
+        marker: EndTxnMarker,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        durability: Durability,
+    ) -> Result<Ticket, AppendError> {
+        let max_timestamp = self.partition.shared.clock.timestamp();
+        let invalid = |reason: String| NotAppended::InvalidRecord { reason };
+        let bytes = marker
+            .to_batch(producer_id, producer_epoch, max_timestamp)
+            .map_err(|error| invalid(error.to_string()))?
+            .to_vec();
+        let last_crc = BatchView::parse(&bytes).map_err(NotAppended::from)?.crc();
+        let offsets = Offsets::Next { count: 1 };
+        let mut prepared = Prepared { bytes, offsets, max_timestamp, last_crc };
+        self.partition.append_as(&mut prepared, Origin::Coordinator, durability)
     }
 
     /// State, ends, segments and damage as of now.
@@ -255,6 +304,8 @@ impl Log {
             leader_epoch: head.leader_epoch,
             segments: segments.collect(),
             damage: head.damage.clone(),
+            producers_count: head.producers.len(),
+            producers_bytes: head.producers.memory_bytes(),
         }
     }
 
@@ -307,6 +358,10 @@ pub struct LogInfo {
     pub segments: Vec<SegmentInfo>,
     /// What cannot be read.
     pub damage: Vec<Damage>,
+    /// Producers that are remembered.
+    pub producers_count: u32,
+    /// Bytes of memory they take.
+    pub producers_bytes: usize,
 }
 
 /// What a segment looks like from outside.

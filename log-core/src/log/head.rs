@@ -11,6 +11,7 @@
 //! ever taken back.
 
 use core::task::Waker;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::pending::Pending;
@@ -20,6 +21,7 @@ use crate::error::{Fault, NotAppended};
 use crate::ids::{LeaderEpoch, Offset, Position, TimestampMs};
 use crate::model::flush::Mark;
 use crate::model::frontiers::Frontiers;
+use crate::model::producers::{Frozen, Producers};
 use crate::segment::Segment;
 use crate::segment::recover::Damage;
 
@@ -77,6 +79,9 @@ pub(crate) struct Head {
     pub(crate) full_since: Tick,
     pub(crate) wakers: Vec<Waker>,
     pub(crate) damage: Vec<Damage>,
+    pub(crate) producers: Producers,
+    /// The producers' state as of each roll whose segment is not sealed yet.
+    pub(crate) frozen: VecDeque<(Offset, Frozen)>,
 }
 
 impl Head {
@@ -109,6 +114,7 @@ impl Head {
         self.written = written;
         self.durable = durable;
         let moved = self.frontiers.advance(written.mark.offset, durable.mark.offset);
+        self.producers.on_high_watermark(self.frontiers.durable());
         self.on_written.reach(self.frontiers.written(), answers);
         self.on_synced.reach(self.frontiers.durable(), answers);
         if self.frontiers.durable() == self.frontiers.log_end() {
@@ -124,6 +130,7 @@ impl Head {
     pub(crate) fn fail(&mut self, state: LogState, fault: &Fault, answers: &mut Vec<Answer>) {
         self.state = state;
         self.pending.clear();
+        self.frozen.clear();
         self.on_written.fail(fault, answers);
         self.on_synced.fail(fault, answers);
         self.oldest_unflushed = None;

@@ -8,6 +8,7 @@
 //!     else scan           decide what is there                              (segment/recover.rs)
 //!   5 leader epoch        raised, durably, before anything is cut      (S22)     (open/epochs.rs)
 //!   6 repair              cut, write the tail anew, rebuild indexes    (S3)
+//!     producers           their state, from the log; stale snapshots removed (open/producers.rs)
 //!   7 watermark           set to the recovered end, durably                    (open/assemble.rs)
 //! ```
 
@@ -16,6 +17,7 @@ mod believe;
 mod epochs;
 mod error;
 mod files;
+mod producers;
 mod recovered;
 
 use std::io;
@@ -27,6 +29,7 @@ use self::believe::believe;
 use self::epochs::leader_epoch;
 pub use self::error::OpenError;
 use self::files::{candidates, topic_id};
+use self::producers::{Replay, left_by};
 pub use self::recovered::Recovered;
 use super::clean::CleanPartition;
 use super::engine::Shared;
@@ -120,9 +123,10 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let clean = request.clean.filter(|clean| clean.topic_id == topic_id);
     if let Some(clean) = clean
         && let Some(scan) = believe(request, &candidates, clean)
+        && let Some(producers) = left_by(request, clean)
     {
         let recovered = recovered(request, &scan, watermark, clean.leader_epoch, true, warnings);
-        return assemble(request, &scan, topic_id, recovered);
+        return assemble(request, &scan, topic_id, recovered, producers);
     }
     let settings = &request.shared.settings;
     let rules = Rules {
@@ -130,7 +134,9 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
         unflushed_bytes_max: settings.unflushed_bytes_max,
         index_interval_bytes: request.settings.index_interval_bytes,
     };
-    let scan = scan(candidates, &rules).map_err(OpenError::Io)?;
+    let base = candidates.first().map_or(Offset::ZERO, |first| first.base);
+    let mut replay = Replay::begin(request, topic_id, base, &mut warnings);
+    let scan = scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
     if settings.on_damage == OnDamage::Refuse
         && let Some(first) = scan.damage.first()
     {
@@ -142,10 +148,11 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     }
     let epoch = leader_epoch(request, watermark.as_ref(), &scan, &mut warnings)?;
     let repaired = repair(directory, dir, &scan, watermark.as_ref()).map_err(OpenError::Io)?;
+    let producers = replay.finish(scan.end.offset, &mut warnings);
     let mut recovered = recovered(request, &scan, watermark, epoch, false, warnings);
     recovered.rewritten_bytes = repaired.rewritten_bytes;
     recovered.indexes_rebuilt = repaired.indexes_rebuilt;
-    assemble(request, &scan, topic_id, recovered)
+    assemble(request, &scan, topic_id, recovered, producers)
 }
 
 fn first_offset(scan: &Scan) -> Offset {

@@ -9,6 +9,7 @@
 //! Locks, in the order they may be taken: `grow`, `writer`, `head`. `grow` and `writer` are held
 //! across I/O (they are turns, not data locks); `head` never is.
 
+mod producing;
 mod turn;
 
 use core::sync::atomic::AtomicBool;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use self::producing::{Judged, Producing};
 use super::engine::Shared;
 use super::head::{Head, LogState};
 use super::ticket::{Answer, Appended, Ticket};
@@ -28,6 +30,7 @@ use crate::format::stamp;
 use crate::ids::{Offset, TimestampMs, TopicPartition};
 use crate::int::{u32_saturated, usize_from_u32};
 use crate::model::flush::Mark;
+use crate::model::producers::Origin;
 use crate::model::roll::{Active, Incoming, Limits, should_roll};
 
 /// An open partition.
@@ -114,8 +117,23 @@ impl Partition {
         prepared: &mut Prepared,
         durability: Durability,
     ) -> Result<Ticket, AppendError> {
+        let origin = match prepared.offsets {
+            Offsets::Next { .. } => Origin::Client,
+            Offsets::Kept { .. } => Origin::Replication,
+        };
+        self.append_as(prepared, origin, durability)
+    }
+
+    /// The same for who is no client.
+    pub(crate) fn append_as(
+        &self,
+        prepared: &mut Prepared,
+        origin: Origin,
+        durability: Durability,
+    ) -> Result<Ticket, AppendError> {
+        let producing = Producing::of(prepared, origin)?;
         loop {
-            let admission = self.admit(&mut self.head.lock(), prepared, durability)?;
+            let admission = self.admit(&mut self.head.lock(), prepared, &producing, durability)?;
             match admission {
                 Admission::Accepted { ticket, tell } => {
                     self.on_accepted(tell);
@@ -133,9 +151,17 @@ impl Partition {
         &self,
         head: &mut Head,
         prepared: &mut Prepared,
+        producing: &Producing,
         durability: Durability,
     ) -> Result<Admission, NotAppended> {
         head.admit()?;
+        let place = match self.judge(head, producing, durability)? {
+            Judged::Goes(place) => place,
+            Judged::Known(ticket) => {
+                let tell = !ticket.is_done();
+                return Ok(Admission::Accepted { ticket, tell });
+            }
+        };
         let bytes = u32_saturated(prepared.bytes.len());
         let (base, next) = offsets(prepared.offsets, head.frontiers.log_end())?;
         let Some(segment) = head.active().map(Arc::clone) else { return Err(NotAppended::Closed) };
@@ -167,6 +193,7 @@ impl Partition {
         head.first_timestamp.get_or_insert(prepared.max_timestamp);
         head.end = end;
         head.frontiers.accept(next);
+        producing.remember(head, place, base, &*self.shared.clock);
         // What nobody waits for goes with the next flush, unless it is the first to need one.
         let tell = durability != Durability::Buffered
             || head.oldest_unflushed.is_none()

@@ -118,6 +118,10 @@ impl Partition {
             active.finish(head.end);
         }
         head.pending.finish_segment(segment.base());
+        let state = head.producers.freeze(self.shared.clock.tick());
+        if !state.is_blank() {
+            head.frozen.push_back((segment.base(), state));
+        }
         head.segments = head.segments.iter().cloned().chain([segment]).collect();
         head.end = Position::ZERO;
         head.secured = secured;

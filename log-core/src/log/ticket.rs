@@ -233,7 +233,15 @@ pub(crate) struct Queue {
 impl Queue {
     /// `ticket` is answered once the frontier reaches `end`.
     pub(crate) fn push(&mut self, end: Offset, ticket: &Ticket) {
-        self.waiting.push_back((end, ticket.appended(), ticket.cell()));
+        let waits = (end, ticket.appended(), ticket.cell());
+        // Only what repeats an earlier append waits for less than those before it.
+        match self.waiting.back() {
+            Some((last, ..)) if *last > end => {
+                let at = self.waiting.partition_point(|(before, ..)| *before <= end);
+                self.waiting.insert(at, waits);
+            }
+            _ => self.waiting.push_back(waits),
+        }
     }
 
     /// Takes the answers that a frontier at `to` gives.

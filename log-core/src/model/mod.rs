@@ -1,6 +1,7 @@
 //! What a partition is, without a disk, a clock or a thread: pure state machines.
 //!
 //! ```text
+//!   append ──▶ Producers: seen before? in order?
 //!   append ──▶ Roll: same segment?  ──▶ Frontiers: the next offset ──▶ Flush: accepted
 //!   write, sync completions ──▶ Flush: written, durable ──▶ Frontiers: what readers see
 //! ```
@@ -9,4 +10,6 @@
 
 pub(crate) mod flush;
 pub(crate) mod frontiers;
+pub(crate) mod producers;
 pub(crate) mod roll;
+pub(crate) mod transactions;

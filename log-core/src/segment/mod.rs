@@ -3,6 +3,7 @@
 //! ```text
 //!   <topic>-<n>/00000000000000000042.log     batches from offset 42 on; zeros behind the end
 //!               00000000000000000042.index   offset → position, sparse; a cache, never evidence
+//!               00000000000000000042.snapshot, .producers       the producers below offset 42
 //!               oncelog.watermark            how far the partition is known durable (S5)
 //! ```
 //!
@@ -23,6 +24,7 @@ pub(crate) mod offset_index;
 pub(crate) mod recover;
 pub(crate) mod replace;
 pub(crate) mod resync;
+pub(crate) mod snapshots;
 pub(crate) mod walk;
 pub(crate) mod watermark;
 

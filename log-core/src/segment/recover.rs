@@ -23,6 +23,7 @@ use super::watermark::Watermark;
 use super::{OffsetIndex, Segment};
 use crate::disk::File;
 use crate::error::{Fault, FaultKind};
+use crate::format::BatchView;
 use crate::ids::{Offset, Position, TimestampMs};
 use crate::int::{u32_saturated, usize_from};
 use crate::model::flush::Mark;
@@ -85,11 +86,17 @@ pub(crate) struct Scan {
     pub(crate) orphans: Vec<PathBuf>,
 }
 
-/// Scans `candidates`, which ascend by base offset and are at least one.
-pub(crate) fn scan(candidates: Vec<Candidate>, rules: &Rules) -> Result<Scan, Fault> {
+/// Scans `candidates`, which ascend by base offset and are at least one. `observe` sees every batch
+/// that is found good, in order.
+pub(crate) fn scan(
+    candidates: Vec<Candidate>,
+    rules: &Rules,
+    observe: &mut dyn FnMut(&BatchView<'_>),
+) -> Result<Scan, Fault> {
     let first = candidates.first().map_or(Offset::ZERO, |candidate| candidate.base);
     let mut scanner = Scanner {
         rules: *rules,
+        observe,
         expected: first,
         last_crc: 0,
         ended: false,
@@ -133,8 +140,9 @@ struct Later {
     batches: bool,
 }
 
-struct Scanner {
+struct Scanner<'a> {
     rules: Rules,
+    observe: &'a mut dyn FnMut(&BatchView<'_>),
     expected: Offset,
     last_crc: u32,
     /// A torn tail ended the log; what follows are leftovers.
@@ -148,7 +156,7 @@ enum Verdict {
     Damage(String),
 }
 
-impl Scanner {
+impl Scanner<'_> {
     fn segment(&mut self, candidate: Candidate, empty: bool, later: Later) -> Result<(), Fault> {
         let first = self.scan.segments.is_empty();
         if !first && candidate.base != self.expected {
@@ -197,6 +205,7 @@ impl Scanner {
                         self.rules.index_interval_bytes,
                     );
                     first_timestamp.get_or_insert(view.max_timestamp());
+                    (self.observe)(&view);
                     self.expected = view.next_offset().unwrap_or(Offset::MAX);
                     self.last_crc = view.crc();
                     continue;

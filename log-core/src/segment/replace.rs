@@ -11,6 +11,8 @@ use crate::mutant::{self, Mutant};
 
 /// Largest small file that is read whole: hostile directories must not exhaust memory.
 const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest file that grows with the producers: 155 bytes each for more than ten million.
+const LARGE_FILE_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
 /// Replaces `dir/name` by `bytes`.
 ///
@@ -37,13 +39,26 @@ pub(crate) fn replace(
 
 /// The whole content of a small file; `None` if there is no such file.
 pub(crate) fn read_small(directory: &dyn Directory, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_up_to(directory, path, SMALL_FILE_BYTES_MAX)
+}
+
+/// The same of a file that holds millions of producers.
+pub(crate) fn read_large(directory: &dyn Directory, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    read_up_to(directory, path, LARGE_FILE_BYTES_MAX)
+}
+
+fn read_up_to(
+    directory: &dyn Directory,
+    path: &Path,
+    bytes_max: u64,
+) -> io::Result<Option<Vec<u8>>> {
     let file = match directory.open(path, Open::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
     let bytes = file.len()?;
-    if bytes > SMALL_FILE_BYTES_MAX {
+    if bytes > bytes_max {
         let what = format!("{bytes} bytes are more than any such file has");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }

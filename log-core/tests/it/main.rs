@@ -7,4 +7,5 @@ mod damage;
 mod log;
 mod made_by_others;
 mod other_reader;
+mod producers;
 mod topics;

@@ -4,13 +4,14 @@
 //!   Scan ─▶ watermark ─▶ Head (segments, frontiers, last partial block) + Writer ─▶ Partition
 //! ```
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
 use super::{OpenError, Opened, Recovered, Request, first_offset};
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::error::{Fault, FaultKind};
-use crate::ids::{TimestampMs, TopicId};
+use crate::ids::{Offset, TimestampMs, TopicId};
 use crate::int::{u64_from, usize_from};
 use crate::log::engine::Shared;
 use crate::log::head::{Head, LogState, Reach};
@@ -19,8 +20,10 @@ use crate::log::pending::Pending;
 use crate::log::ticket::Queue;
 use crate::log::writer::{Start, Writer};
 use crate::model::frontiers::Frontiers;
+use crate::model::producers::Producers;
 use crate::segment::Segment;
 use crate::segment::recover::{Scan, Scanned};
+use crate::segment::snapshots::remove_strays;
 use crate::segment::walk::read_full;
 use crate::segment::watermark::{Watermark, WatermarkFile};
 
@@ -30,6 +33,7 @@ pub(super) fn assemble(
     scan: &Scan,
     topic_id: TopicId,
     recovered: Recovered,
+    producers: Producers,
 ) -> Result<Opened, OpenError> {
     let (shared, dir) = (request.shared, request.dir.as_path());
     let failed = |what| move |error| OpenError::Io(Fault::io(FaultKind::Write, dir, what, error));
@@ -38,6 +42,10 @@ pub(super) fn assemble(
         OpenError::Io(Fault::new(FaultKind::Bug, dir, "a partition without a segment"))
     })?;
     let active = Arc::clone(&last.segment);
+    if scan.damage.is_empty() {
+        let bases: Vec<Offset> = scan.segments.iter().map(|found| found.segment.base()).collect();
+        remove_strays(&*shared.directory, dir, &bases, scan.end.offset).map_err(OpenError::Io)?;
+    }
     let mut watermark = WatermarkFile::open(&*shared.directory, dir)
         .map_err(failed("the watermark cannot be opened"))?;
     if scan.damage.is_empty() && !recovered.clean {
@@ -63,7 +71,7 @@ pub(super) fn assemble(
         leader_epoch: recovered.leader_epoch,
         now: shared.clock.tick(),
     };
-    let head = head(shared, scan, &active, &block, &recovered);
+    let head = head(shared, scan, &active, &block, &recovered, producers);
     let partition = Partition::new(
         request.name.clone(),
         request.dir.clone(),
@@ -91,6 +99,7 @@ fn head(
     active: &Arc<Segment>,
     block: &[u8],
     recovered: &Recovered,
+    producers: Producers,
 ) -> Head {
     let state = match scan.damage.first() {
         None => LogState::Online,
@@ -131,5 +140,7 @@ fn head(
         full_since: shared.clock.tick(),
         wakers: Vec::new(),
         damage: scan.damage.clone(),
+        producers,
+        frozen: VecDeque::new(),
     }
 }

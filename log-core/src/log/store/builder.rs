@@ -11,7 +11,7 @@ use super::opening::Opening;
 use super::services::Services;
 use super::{Store, StoreInner, owner};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Drive, FlushMethod, OnDamage, Settings, Visibility, millis};
+use crate::config::{Drive, FlushMethod, OnDamage, Settings, UnknownProducers, Visibility, millis};
 use crate::disk::{BlockingDirectory, Directory};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Fault, FaultKind};
@@ -116,6 +116,26 @@ impl StoreBuilder {
     /// Longest time something accepted waits for a flush that nobody asked for (10 ms).
     pub const fn flush_interval(mut self, interval: Duration) -> Self {
         self.settings.flush_interval = interval;
+        self
+    }
+
+    /// Time after which a producer that appended nothing is forgotten (`producer.id.expiration.ms`,
+    /// 24 h). Time in which the store is closed does not count, and open transactions stay.
+    pub const fn producer_expiration(mut self, expiration: Duration) -> Self {
+        self.settings.producer_expiration = expiration;
+        self
+    }
+
+    /// Producers that a partition remembers before it refuses new ones (one million, 192 bytes each
+    /// at most).
+    pub const fn producers_max(mut self, producers: u32) -> Self {
+        self.settings.producers_max = producers;
+        self
+    }
+
+    /// What a producer may begin with that a partition does not know.
+    pub const fn unknown_producers(mut self, unknown: UnknownProducers) -> Self {
+        self.settings.unknown_producers = unknown;
         self
     }
 

@@ -98,6 +98,7 @@ impl Closed {
             log_end: self.end.mark.offset,
             leader_epoch: head.leader_epoch,
             last_crc: self.end.mark.last_crc,
+            largest_producer_id: head.producers.largest_id(),
             segments: segments.collect(),
         }
     }

@@ -14,10 +14,12 @@ use crate::ids::Position;
 use crate::log::head::Reach;
 use crate::log::partition::Partition;
 use crate::model::flush::{Flush, Mark};
+use crate::model::producers::Frozen;
 use crate::mutant::{self, Mutant};
 use crate::segment::Segment;
 use crate::segment::recover::index_path;
 use crate::segment::replace::replace;
+use crate::segment::snapshots::{self, Moment};
 use crate::segment::watermark::Watermark;
 
 impl Writer {
@@ -56,11 +58,25 @@ impl Writer {
     ) -> Result<(), Fault> {
         let end = self.flush.durable();
         self.finish_file(partition, end.position)?;
+        let state = partition.head.lock().frozen.pop_front_if(|(base, _)| *base == next.base());
+        if let Some((_, state)) = state {
+            self.snapshot(partition, &state, end);
+        }
         self.mark(now)?;
         let start = Mark { position: Position::ZERO, batch_end: Position::ZERO, ..end };
         self.segment = Arc::clone(next);
         self.flush = Flush::at(start);
         Ok(())
+    }
+
+    /// Writes the producers' state down as of `end`, below which everything is durable.
+    fn snapshot(&self, partition: &Partition, state: &Frozen, end: Mark) {
+        let moment = Moment { topic_id: self.topic_id, end: end.offset, last_crc: end.last_crc };
+        let directory = &*partition.shared.directory;
+        // A cache: without it the next open reads the log instead.
+        if snapshots::write(directory, &partition.dir, state, moment).is_err() {
+            partition.shared.counters.snapshot_write_failed();
+        }
     }
 
     /// Trims the segment's file to `end`, flushes it, and writes its index beside it.
@@ -91,6 +107,10 @@ impl Partition {
         }
         let end = writer.flush.durable();
         writer.finish_file(self, end.position)?;
+        let state = self.head.lock().producers.freeze(self.shared.clock.tick());
+        if !state.is_blank() {
+            writer.snapshot(self, &state, end);
+        }
         writer.mark(self.shared.clock.tick())?;
         writer.offline = true;
         writer.segment.finish(end.position);

@@ -1,0 +1,159 @@
+//! The producers' part of an append: who wrote it, what the index says, what it then remembers.
+//!
+//! ```text
+//!   outside the lock   headers ─▶ Producing
+//!   under it           judge ─▶ goes into the log ─▶ remember          one lock from end to end
+//!                        └ known: a ticket for where the first one stands, at the level asked for
+//! ```
+//!
+//! A repetition is acknowledged no sooner than the batch it repeats would be (D9): its ticket waits
+//! where that batch ends. And since a batch is judged and remembered under one lock, and a fault
+//! takes the whole partition offline, no batch of a producer follows one that failed (I5).
+
+use super::{Offsets, Partition, Prepared};
+use crate::clock::Clock;
+use crate::config::Durability;
+use crate::error::NotAppended;
+use crate::format::Batches;
+use crate::ids::{Offset, ProducerEpoch, Sequence};
+use crate::log::head::Head;
+use crate::log::ticket::{Appended, Ticket};
+use crate::model::producers::{Content, Origin, Original, Place, ProducerBatch, Verdict};
+use crate::mutant::{self, Mutant};
+
+/// The producers' part of one append call.
+#[derive(Debug)]
+pub(super) enum Producing {
+    /// Nobody's batches.
+    Nobody,
+    /// One batch that gets its offset here.
+    New(ProducerBatch, Origin),
+    /// Batches that keep their offsets.
+    Kept(Vec<(Offset, ProducerBatch)>),
+}
+
+/// What the index says to an append call.
+pub(super) enum Judged {
+    /// It goes into the log.
+    Goes(Option<Place>),
+    /// It is there.
+    Known(Ticket),
+}
+
+impl Producing {
+    /// Reads the headers of `prepared`.
+    pub(super) fn of(prepared: &Prepared, origin: Origin) -> Result<Self, NotAppended> {
+        let mut found = Vec::new();
+        for placed in Batches::new(&prepared.bytes).map_while(Result::ok) {
+            let Some(batch) = ProducerBatch::of(&placed.batch)? else { continue };
+            if matches!(prepared.offsets, Offsets::Next { .. }) {
+                check_client(&batch, origin)?;
+                return Ok(Self::New(batch, origin));
+            }
+            found.push((placed.batch.base_offset(), batch));
+        }
+        Ok(if found.is_empty() { Self::Nobody } else { Self::Kept(found) })
+    }
+
+    /// Remembers what was just given its place in the log, the first batch at `base`.
+    pub(super) fn remember(
+        &self,
+        head: &mut Head,
+        place: Option<Place>,
+        base: Offset,
+        clock: &dyn Clock,
+    ) {
+        match self {
+            Self::Nobody => {}
+            Self::New(batch, _) => {
+                if let Some(place) = place {
+                    head.producers.apply(place, batch, base, clock.tick());
+                }
+            }
+            Self::Kept(batches) => {
+                let now = clock.tick();
+                for (base, batch) in batches {
+                    head.producers.replay(batch, *base, now);
+                }
+            }
+        }
+    }
+}
+
+/// What a client has to say of itself (Kafka `LogValidator`).
+fn check_client(batch: &ProducerBatch, origin: Origin) -> Result<(), NotAppended> {
+    let refuse = |reason: &str| Err(NotAppended::InvalidRecord { reason: reason.to_owned() });
+    if batch.producer_epoch == ProducerEpoch::NONE {
+        return refuse("it names a producer but no epoch");
+    }
+    if origin != Origin::Client {
+        return Ok(());
+    }
+    if batch.base_sequence == Sequence::NONE {
+        return refuse("it names a producer but no sequence");
+    }
+    if batch.content == Content::Transactional {
+        return refuse("it is transactional, and transactions are not built yet");
+    }
+    Ok(())
+}
+
+impl Partition {
+    /// What becomes of an append call. Changes nothing but what is forgotten by age.
+    pub(super) fn judge(
+        &self,
+        head: &mut Head,
+        producing: &Producing,
+        durability: Durability,
+    ) -> Result<Judged, NotAppended> {
+        let (batch, origin) = match producing {
+            Producing::Nobody => return Ok(Judged::Goes(None)),
+            Producing::New(batch, origin) => (batch, *origin),
+            Producing::Kept(batches) => {
+                head.producers.check_kept(batches)?;
+                return Ok(Judged::Goes(None));
+            }
+        };
+        let now = self.shared.clock.tick();
+        head.producers.sweep(now);
+        let mut checked = head.producers.check(batch, origin);
+        if matches!(checked, Err(NotAppended::ProducersFull { .. }))
+            && head.producers.make_room(now)
+        {
+            checked = head.producers.check(batch, origin);
+        }
+        match checked? {
+            Verdict::Append(place) => {
+                if mutant::on(Mutant::SequenceWithoutBatch) {
+                    let base = head.frontiers.log_end();
+                    head.producers.apply(place, batch, base, now);
+                }
+                Ok(Judged::Goes(Some(place)))
+            }
+            Verdict::Duplicate(original) => {
+                Ok(Judged::Known(self.known(head, original, durability)))
+            }
+        }
+    }
+
+    /// A ticket for a batch that is in the log already.
+    fn known(&self, head: &mut Head, original: Original, durability: Durability) -> Ticket {
+        let appended = Appended {
+            base_offset: original.base_offset,
+            last_offset: original.last_offset,
+            max_timestamp: original.timestamp,
+            batch_bytes: 0,
+            duplicate: true,
+        };
+        let end = original.last_offset.checked_add(1).unwrap_or(original.last_offset);
+        let reached = match durability {
+            Durability::Buffered => head.frontiers.log_end(),
+            Durability::Written => head.frontiers.written(),
+            Durability::Synced => head.frontiers.durable(),
+        };
+        if end <= reached || mutant::on(Mutant::DuplicateBeforeOriginal) {
+            return Ticket::done(appended);
+        }
+        self.enqueue(head, appended, end, durability)
+    }
+}
