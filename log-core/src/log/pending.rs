@@ -45,11 +45,20 @@ impl Chunk {
     }
 }
 
+/// The partial block of an idle partition.
+#[derive(Debug)]
+struct Asleep {
+    segment: Arc<Segment>,
+    block: Box<[u8]>,
+}
+
 /// The bytes of a partition that wait for their write.
 #[derive(Debug)]
 pub(crate) struct Pending {
     full: VecDeque<Chunk>,
     open: Option<Chunk>,
+    /// Instead of `open`, where nothing came for a while.
+    asleep: Option<Asleep>,
     bytes: usize,
     spare: Option<AlignedBuf>,
     end: Mark,
@@ -62,14 +71,17 @@ impl Pending {
     pub(crate) fn at(segment: Arc<Segment>, end: Mark, block: &[u8], in_flight_bytes: u32) -> Self {
         let half = usize_from_u32(in_flight_bytes) / 2;
         let chunk_bytes = (half - half % BLOCK_BYTES).clamp(BLOCK_BYTES, CHUNK_BYTES_MAX);
-        let mut pending =
-            Self { full: VecDeque::new(), open: None, bytes: 0, spare: None, end, chunk_bytes };
+        let mut pending = Self {
+            full: VecDeque::new(),
+            open: None,
+            asleep: None,
+            bytes: 0,
+            spare: None,
+            end,
+            chunk_bytes,
+        };
         if !block.is_empty() {
-            let mut chunk = pending.chunk(segment, block.len());
-            chunk.buffer.fill(block);
-            chunk.carried = block.len();
-            chunk.position -= u64_from(block.len());
-            pending.open = Some(chunk);
+            pending.asleep = Some(Asleep { segment, block: block.into() });
         }
         pending
     }
@@ -97,6 +109,7 @@ impl Pending {
 
     /// Appends one append call's bytes to `segment`, which end at `end`.
     pub(crate) fn push(&mut self, segment: &Arc<Segment>, mut bytes: &[u8], end: Mark) {
+        self.wake(bytes.len());
         self.bytes += bytes.len();
         while !bytes.is_empty() {
             let mut chunk = match self.open.take() {
@@ -120,6 +133,7 @@ impl Pending {
 
     /// The segment is finished: what comes next starts at byte 0 of another one.
     pub(crate) fn finish_segment(&mut self, base: Offset) {
+        self.asleep = None;
         self.full.extend(self.open.take().filter(|chunk| chunk.fresh_bytes() > 0));
         let start = Position::ZERO;
         self.end = Mark { offset: base, position: start, batch_end: start, ..self.end };
@@ -162,9 +176,30 @@ impl Pending {
         }
     }
 
+    /// Nothing came for a while: of the carried block only its bytes are kept.
+    pub(crate) fn sleep(&mut self) {
+        self.spare = None;
+        if let Some(chunk) = self.open.take_if(|chunk| chunk.fresh_bytes() == 0) {
+            let block = chunk.buffer.as_slice().into();
+            self.asleep = Some(Asleep { segment: chunk.segment, block });
+        }
+    }
+
+    /// Puts the carried block where the next bytes are added to it.
+    fn wake(&mut self, bytes: usize) {
+        if let Some(Asleep { segment, block }) = self.asleep.take() {
+            let mut chunk = self.chunk(segment, bytes);
+            chunk.buffer.fill(&block);
+            chunk.carried = block.len();
+            chunk.position -= u64_from(block.len());
+            self.open = Some(chunk);
+        }
+    }
+
     /// Forgets everything that waits: the partition is offline.
     pub(crate) fn clear(&mut self) {
         self.full.clear();
+        self.asleep = None;
         self.open = None;
         self.spare = None;
         self.bytes = 0;

@@ -214,7 +214,12 @@ impl Partition {
                     sealed
                 }
                 Step::Rest(due) => match writer.mark_due(&self.shared.settings, now) {
-                    (true, _) => writer.mark(now),
+                    (true, _) => {
+                        let marked = writer.mark(now);
+                        // About a second after the last append of a partition that falls idle.
+                        self.head.lock().pending.sleep();
+                        marked
+                    }
                     (false, mark_due) => return due.into_iter().chain(mark_due).min(),
                 },
             };
