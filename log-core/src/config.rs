@@ -95,6 +95,8 @@ pub(crate) struct Settings {
     pub(crate) unflushed_bytes_max: u32,
     /// Bytes of a partition accepted but not yet written; above it appends wait.
     pub(crate) buffer_bytes_max: u32,
+    /// What the records of one batch may unpack to: the memory a few hostile bytes can ask for.
+    pub(crate) decompressed_bytes_max: u32,
     /// Newly durable bytes after which the watermark is written down.
     pub(crate) watermark_bytes: u32,
     /// Longest time the watermark lags behind.
@@ -128,6 +130,7 @@ impl Default for Settings {
             auto_create_partitions: 0,
             unflushed_bytes_max: 16 * MIB,
             buffer_bytes_max: 32 * MIB,
+            decompressed_bytes_max: 64 * MIB,
             watermark_bytes: 8 * MIB,
             watermark_interval: Duration::from_secs(1),
             flush_interval: Duration::from_millis(10),
@@ -188,6 +191,12 @@ impl Settings {
             self.buffer_bytes_max,
             0..=SEGMENT_BYTES_LIMIT,
             "positions in a buffer are those of a segment",
+        )?;
+        bounds(
+            "decompressed_bytes_max",
+            self.decompressed_bytes_max,
+            MESSAGE_BYTES_MIN..=SEGMENT_BYTES_LIMIT,
+            "a record must fit, and no batch of the format holds more",
         )?;
         self.check_topic(&self.topic)
     }

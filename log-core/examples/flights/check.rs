@@ -15,7 +15,7 @@ use std::error::Error;
 use std::ops::AddAssign;
 
 use indicatif::ProgressBar;
-use log_core::format::RecordView;
+use log_core::format::Record;
 use log_core::{FetchError, FetchLimits, IsolationLevel, Log, Offset};
 
 use crate::input::Flight;
@@ -72,8 +72,9 @@ pub(crate) fn read_back(
             fetched => fetched?,
         };
         for record in fetched.records() {
-            let RecordView { offset, key, value, timestamp, .. } = record?;
-            check.see(offset.get(), Flight { key, value: value.unwrap_or_default(), timestamp });
+            let Record { offset, key, value, timestamp, .. } = record?;
+            let (key, value) = (key.as_deref(), value.as_deref().unwrap_or_default());
+            check.see(offset.get(), Flight { key, value, timestamp });
             progress.inc(1);
         }
         if fetched.next_offset <= offset {

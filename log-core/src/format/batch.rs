@@ -17,7 +17,7 @@ mod empty;
 mod error;
 mod header;
 
-pub use attributes::{Attributes, Codec, TimestampType};
+pub use attributes::{Attributes, TimestampType};
 pub use batches::{Batches, BatchesError, PlacedBatch};
 pub use empty::EmptyBatch;
 pub use error::BatchError;
@@ -26,6 +26,9 @@ pub use header::{HEADER_BYTES, LOG_OVERHEAD_BYTES, PREFIX_BYTES, stamp};
 
 use header::field;
 
+use std::borrow::Cow;
+
+use crate::format::codec::Codec;
 use crate::format::crc32c::crc32c;
 use crate::format::record::Records;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
@@ -79,6 +82,10 @@ pub struct BatchView<'a> {
 }
 
 impl<'a> BatchView<'a> {
+    /// Where producer id, producer epoch and base sequence begin.
+    pub(super) const PRODUCER_FIELDS_AT: [usize; 3] =
+        [header::PRODUCER_ID_AT, header::PRODUCER_EPOCH_AT, header::BASE_SEQUENCE_AT];
+
     /// Reads the batch at the front of `bytes`; what follows it is left alone.
     ///
     /// The checksum is not computed: see [`BatchView::verify_crc`]. Of the attributes only the
@@ -259,12 +266,31 @@ impl<'a> BatchView<'a> {
         self.bytes.get(HEADER_BYTES..).unwrap_or_default()
     }
 
+    /// The records' bytes without compression: those of the batch itself if it has none, else what
+    /// its codec makes of them, at most `bytes_max` bytes. [`Records::decompressed`] reads them.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::Codec`] if the bits name no codec; [`BatchError::Decompress`] if it is not
+    /// built in, if the bytes are not its stream, or more than `bytes_max` come out of them.
+    pub fn decompress(&self, bytes_max: u32) -> Result<Cow<'a, [u8]>, BatchError> {
+        match self.codec()? {
+            Codec::None => Ok(Cow::Borrowed(self.records_bytes())),
+            codec => match codec.decompress(self.records_bytes(), bytes_max) {
+                Ok(records) => Ok(Cow::Owned(records)),
+                Err(source) => {
+                    Err(BatchError::Decompress { base_offset: self.base_offset(), source })
+                }
+            },
+        }
+    }
+
     /// The records of an uncompressed batch.
     ///
     /// # Errors
     ///
-    /// [`BatchError::Compressed`] or [`BatchError::Codec`] if they have to be decompressed first;
-    /// then [`Records::decompressed`] reads the outcome.
+    /// [`BatchError::Compressed`] or [`BatchError::Codec`] if they have to be decompressed first:
+    /// see [`BatchView::decompress`].
     pub fn records(&self) -> Result<Records<'a>, BatchError> {
         match self.codec()? {
             Codec::None => Ok(Records::decompressed(self, self.records_bytes())),

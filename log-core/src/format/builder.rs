@@ -5,8 +5,8 @@
 //!   ├─ left for a header ┼─ record ─┼─ record ─┼─ … ─┼─ record ─┤ ┄┄┄┄┄┄┄┄┄┄┄┄┤
 //! ```
 //!
-//! Each record is written once, where it stays; the header is filled in and the checksum computed
-//! over the whole when the batch is built. Source: Kafka `MemoryRecordsBuilder`, `DefaultRecord`.
+//! Each record is written once, where it stays; when the batch is built its records are compressed,
+//! if they are to be, the header is filled in and the checksum computed over the whole. Source: Kafka `MemoryRecordsBuilder`, `DefaultRecord`.
 //!
 //! Invariants: 1. the buffer is 61 bytes and whole records; 2. it is at most `bytes_max` long, so
 //! that length field, lengths and offset deltas fit their 32 bits.
@@ -16,6 +16,7 @@ mod encode;
 use encode::Measured;
 
 use crate::format::batch::{Attributes, BATCH_BYTES_MAX, HEADER_BYTES, Header};
+use crate::format::codec::{self, Compression};
 use crate::format::record::RecordHeader;
 use crate::format::record_batch::RecordBatch;
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
@@ -48,6 +49,7 @@ pub struct BatchOptions {
     producer_id: ProducerId,
     producer_epoch: ProducerEpoch,
     base_sequence: Sequence,
+    compression: Compression,
     bytes_max: u64,
 }
 
@@ -60,6 +62,7 @@ impl BatchOptions {
             producer_id: ProducerId::NONE,
             producer_epoch: ProducerEpoch::NONE,
             base_sequence: Sequence::NONE,
+            compression: Compression::NONE,
             bytes_max: BATCH_BYTES_MAX,
         }
     }
@@ -87,7 +90,16 @@ impl BatchOptions {
         Self { attributes: self.attributes.control(), ..self }
     }
 
-    /// At most this many bytes, header included.
+    /// Compressed with this codec when it is built, in the thread that builds it.
+    ///
+    /// The codec is kept where it makes the batch larger, as Kafka's producer does, unless the batch
+    /// would then exceed `bytes_max`: it stays plain in that case, and where the codec gets no memory.
+    #[must_use]
+    pub const fn compression(self, compression: Compression) -> Self {
+        Self { compression, ..self }
+    }
+
+    /// At most this many bytes, header included, counted before compression.
     #[must_use]
     pub const fn bytes_max(self, bytes_max: u32) -> Self {
         let asked = int::u64_widened(bytes_max);
@@ -240,10 +252,12 @@ impl BatchBuilder {
     #[must_use]
     pub fn build(mut self) -> Option<RecordBatch> {
         let last_offset_delta = self.records_count.checked_sub(1).filter(|last| *last >= 0)?;
+        let records_bytes = self.batch.len() - HEADER_BYTES;
+        let attributes = self.compress();
         let header = Header {
             base_offset: Offset::ZERO,
             leader_epoch: LeaderEpoch::NONE,
-            attributes: self.options.attributes,
+            attributes,
             last_offset_delta,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,
@@ -252,10 +266,30 @@ impl BatchBuilder {
             base_sequence: self.options.base_sequence,
             records_count: self.records_count,
         };
-        match header.seal(&mut self.batch).and_then(|()| RecordBatch::sealed(self.batch)) {
+        let sealed = header.seal(&mut self.batch);
+        match sealed.and_then(|()| RecordBatch::sealed(self.batch, records_bytes)) {
             Ok(batch) => Some(batch),
             Err(error) => unreachable!("invariants 1 and 2: {error}"),
         }
+    }
+
+    /// Puts the compressed records in the place of the plain ones, if they are to be and fit; says
+    /// which attributes the batch then has.
+    fn compress(&mut self) -> Attributes {
+        let plain = self.options.attributes;
+        let compression = self.options.compression;
+        if compression == Compression::NONE {
+            return plain;
+        }
+        let records = self.batch.get(HEADER_BYTES..).unwrap_or_default();
+        let mut compressed = vec![0; HEADER_BYTES];
+        let done = codec::compress(compression, records, &mut compressed);
+        if done.is_err() || int::u64_from(compressed.len()) > self.options.bytes_max {
+            return plain;
+        }
+        compressed.shrink_to_fit();
+        self.batch = compressed;
+        plain.with_codec(compression.codec())
     }
 
     #[inline]

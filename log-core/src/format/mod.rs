@@ -14,7 +14,8 @@
 //!     partition.metadata                   metadata
 //! ```
 //!
-//! A batch is a 61-byte header and records ([`BatchView`], [`Records`]), built by [`BatchBuilder`];
+//! A batch is a 61-byte header and records ([`BatchView`], [`Records`]), built by [`BatchBuilder`],
+//! maybe compressed ([`Codec`]);
 //! control batches end transactions ([`EndTxnMarker`]). All integers are big-endian, and all of those
 //! inside records zigzag varints ([`varint`]).
 //!
@@ -29,21 +30,24 @@ pub mod varint;
 
 pub(crate) mod batch;
 pub(crate) mod builder;
+pub(crate) mod codec;
 pub(crate) mod control;
 pub(crate) mod crc32c;
 pub(crate) mod name;
 pub(crate) mod record;
 mod record_batch;
+mod validate;
 
 #[cfg(test)]
 mod golden;
 
 pub use batch::{
-    Attributes, BATCH_BYTES_MAX, BatchError, BatchView, Batches, BatchesError, Codec, EmptyBatch,
+    Attributes, BATCH_BYTES_MAX, BatchError, BatchView, Batches, BatchesError, EmptyBatch,
     HEADER_BYTES, LOG_OVERHEAD_BYTES, MAGIC, PREFIX_BYTES, PlacedBatch, TimestampType, batch_bytes,
     stamp,
 };
 pub use builder::{BatchBuilder, BatchOptions, BuildError, NewRecord};
+pub use codec::{Codec, CodecError, CodecNameError, Compression};
 pub use control::{ControlError, ControlType, EndTxnMarker, MARKER_BATCH_BYTES, TransactionResult};
 pub use crc32c::{Crc32c, crc32c};
 pub use name::{
@@ -51,7 +55,8 @@ pub use name::{
     renamed_directory_name, segment_file_name,
 };
 pub use record::{
-    Headers, RecordError, RecordFault, RecordHeader, RecordView, Records, RecordsSummary,
-    validate_decompressed, validate_records,
+    Headers, OwnedRecords, Record, RecordError, RecordFault, RecordHeader, RecordView, Records,
+    RecordsSummary, validate_decompressed, validate_records,
 };
 pub use record_batch::{RecordBatch, correct_max_timestamp};
+pub use validate::{validate_client_batch, validate_replica_batch};

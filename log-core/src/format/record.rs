@@ -11,11 +11,16 @@
 //! counts in them say; offsets rise strictly and end with the batch. −1 bytes of key or value mean
 //! null. Source: Kafka `DefaultRecord`, KIP-98.
 
+mod cursor;
 mod error;
+mod owned;
 
 pub use error::{RecordError, RecordFault};
+pub use owned::{OwnedRecords, Record};
 
-use crate::format::batch::{BatchError, BatchView, TimestampType};
+use cursor::Cursor;
+
+use crate::format::batch::{BatchError, BatchView};
 use crate::format::varint;
 use crate::ids::{Offset, Sequence, TimestampMs};
 use crate::int;
@@ -84,17 +89,8 @@ impl ExactSizeIterator for Headers<'_> {}
 /// error for ever, so leave at the first (`collect::<Result<…>>` does).
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
-    rest: &'a [u8],
-    bytes: usize,
-    base_offset: Offset,
-    base_timestamp: TimestampMs,
-    append_time: Option<TimestampMs>,
-    base_sequence: Sequence,
-    last_offset_delta: i32,
-    count: u32,
-    read: u32,
-    previous_delta: i32,
-    failed: Option<RecordError>,
+    bytes: &'a [u8],
+    cursor: Cursor,
 }
 
 impl<'a> Records<'a> {
@@ -102,78 +98,7 @@ impl<'a> Records<'a> {
     /// [`BatchView::records`].
     #[must_use]
     pub fn decompressed(batch: &BatchView<'_>, records: &'a [u8]) -> Self {
-        let append_time = match batch.timestamp_type() {
-            TimestampType::CreateTime => None,
-            TimestampType::LogAppendTime => Some(batch.max_timestamp()),
-        };
-        Self {
-            rest: records,
-            bytes: records.len(),
-            base_offset: batch.base_offset(),
-            base_timestamp: batch.base_timestamp(),
-            append_time,
-            base_sequence: batch.base_sequence(),
-            last_offset_delta: batch.last_offset_delta(),
-            count: batch.records_count(),
-            read: 0,
-            previous_delta: -1,
-            failed: None,
-        }
-    }
-
-    #[inline]
-    fn read_next(&mut self) -> Result<RecordView<'a>, RecordFault> {
-        if self.rest.is_empty() {
-            return Err(RecordFault::Missing { declared: self.count, found: self.read });
-        }
-        let mut body = read_bytes(&mut self.rest, "the record")?;
-        let Some((_attributes, after)) = body.split_first() else {
-            return Err(RecordFault::Overrun { what: "the attributes", need: 1, have: 0 });
-        };
-        body = after;
-        let timestamp = self.timestamp(varint::decode_i64(&mut body)?)?;
-        let delta = varint::decode_i32(&mut body)?;
-        let offset = self.offset(delta)?;
-        let key = read_nullable(&mut body, "the key")?;
-        let value = read_nullable(&mut body, "the value")?;
-        let headers = read_headers(&mut body)?;
-        if !body.is_empty() {
-            return Err(RecordFault::Unread { bytes: body.len() });
-        }
-        self.previous_delta = delta;
-        self.read += 1;
-        let sequence = match self.base_sequence {
-            Sequence::NONE => Sequence::NONE,
-            base => base.increment(delta),
-        };
-        Ok(RecordView { offset, timestamp, sequence, key, value, headers })
-    }
-
-    #[inline]
-    fn timestamp(&self, delta: i64) -> Result<TimestampMs, RecordFault> {
-        if let Some(time) = self.append_time {
-            return Ok(time);
-        }
-        let base = self.base_timestamp.get();
-        let sum = base.checked_add(delta).ok_or(RecordFault::Timestamp { base, delta })?;
-        Ok(TimestampMs::new(sum))
-    }
-
-    #[inline]
-    fn offset(&self, delta: i32) -> Result<Offset, RecordFault> {
-        let after = self.previous_delta;
-        let fault = RecordFault::OffsetDelta { found: delta, after, last: self.last_offset_delta };
-        if delta <= after || delta > self.last_offset_delta {
-            return Err(fault);
-        }
-        self.base_offset.checked_add(delta.into()).ok_or(fault)
-    }
-
-    #[cold]
-    fn fail<T>(&mut self, at: usize, fault: RecordFault) -> Result<T, RecordError> {
-        let error = RecordError { record: self.read, at, fault };
-        self.failed = Some(error);
-        Err(error)
+        Self { bytes: records, cursor: Cursor::new(batch) }
     }
 }
 
@@ -182,19 +107,7 @@ impl<'a> Iterator for Records<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(error) = self.failed {
-            return Some(Err(error));
-        }
-        let at = self.bytes - self.rest.len();
-        if self.read < self.count {
-            let read = self.read_next();
-            return Some(read.or_else(|fault| self.fail(at, fault)));
-        }
-        if self.rest.is_empty() {
-            return None;
-        }
-        let left = self.rest.len();
-        Some(self.fail(at, RecordFault::Surplus { declared: self.count, bytes: left }))
+        self.cursor.next(self.bytes)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A finished batch on its way into a log.
 
 use crate::format::batch::{BatchError, BatchView};
+use crate::format::codec::Codec;
 use crate::format::crc32c::crc32c;
 use crate::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
@@ -15,18 +16,22 @@ const MAX_TIMESTAMP_AT: core::ops::Range<usize> = 35..43;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RecordBatch {
     bytes: Vec<u8>,
+    /// Bytes of its records before they were compressed.
+    records_bytes: usize,
     records_count: u32,
     max_timestamp: TimestampMs,
     crc: u32,
+    codec: Codec,
 }
 
 impl RecordBatch {
     /// Takes over what a builder has sealed.
-    pub(crate) fn sealed(bytes: Vec<u8>) -> Result<Self, BatchError> {
+    pub(crate) fn sealed(bytes: Vec<u8>, records_bytes: usize) -> Result<Self, BatchError> {
         let view = BatchView::parse(&bytes)?;
         let (records_count, max_timestamp, crc) =
             (view.records_count(), view.max_timestamp(), view.crc());
-        Ok(Self { bytes, records_count, max_timestamp, crc })
+        let codec = view.codec()?;
+        Ok(Self { bytes, records_bytes, records_count, max_timestamp, crc, codec })
     }
 
     /// Makes it a producer's batch, or that of another epoch: the records and their order stay, the
@@ -72,6 +77,18 @@ impl RecordBatch {
     #[must_use]
     pub const fn max_timestamp(&self) -> TimestampMs {
         self.max_timestamp
+    }
+
+    /// Bytes of its records as they are read: before compression, without the header.
+    #[must_use]
+    pub const fn records_bytes(&self) -> usize {
+        self.records_bytes
+    }
+
+    /// How its records are compressed.
+    #[must_use]
+    pub const fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// The checksum in its header.

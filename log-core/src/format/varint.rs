@@ -227,6 +227,27 @@ mod tests {
     }
 
     #[test]
+    fn row_78_every_shape_of_a_number_is_read_or_refused_by_its_length() {
+        // All ways in which up to eleven bytes can end or go on, with no bit set and with all.
+        for last in 0..12_usize {
+            for fill in [0x80_u8, 0xFF] {
+                let bytes = [vec![fill; last], vec![0x00]].concat();
+                let narrow = decode_i32(&mut &bytes[..]);
+                let wide = decode_i64(&mut &bytes[..]);
+                assert_eq!(narrow.is_ok(), last < 5, "{last} bytes of {fill:x}: {narrow:?}");
+                assert_eq!(wide.is_ok(), last < 10, "{last} bytes of {fill:x}: {wide:?}");
+                let (_last, cut) = bytes.split_last().unwrap();
+                if last < 5 {
+                    let cut = decode_i32(&mut &*cut);
+                    assert_eq!(cut, Err(VarintError::Truncated { have: last }));
+                }
+            }
+        }
+        // A padded number is what it is without its padding: Kafka's clients read it so.
+        assert_eq!(decode_i32(&mut &[0x82, 0x80, 0x80, 0x80, 0x00][..]), Ok(1));
+    }
+
+    #[test]
     fn a_failed_read_leaves_the_cursor_where_it_was() {
         let bytes = [0x80_u8, 0x80];
         let mut cursor = &bytes[..];

@@ -10,6 +10,10 @@
 //! A bad place is reported as [`FetchError::Corrupt`] with where the log goes on behind it; the
 //! rest of the partition reads on (state Damaged of the promise). It is never skipped in silence.
 
+mod records;
+
+pub use records::FetchedRecords;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +22,7 @@ use super::head::{LogState, Reach};
 use super::partition::Partition;
 use crate::config::Visibility;
 use crate::error::{Fault, FaultKind};
-use crate::format::{BatchError, BatchView, Batches, RecordView};
+use crate::format::Batches;
 use crate::ids::{Offset, Position, TopicPartition};
 use crate::int::{u32_saturated, u64_from, usize_from};
 use crate::segment::Segment;
@@ -75,6 +79,8 @@ pub struct Fetched {
     pub high_watermark: Offset,
     /// The first offset that belongs to an undecided transaction, or the high watermark.
     pub last_stable_offset: Offset,
+    /// What the records of one batch may unpack to, by the store's settings.
+    decompressed_bytes_max: u32,
 }
 
 impl Fetched {
@@ -90,32 +96,18 @@ impl Fetched {
         Batches::new(&self.bytes)
     }
 
-    /// The records from the offset asked for on, without control records.
+    /// The records from the offset asked for on, without control records, decompressed batch by
+    /// batch. Each record shares its batch's buffer; what is not compressed is not copied.
     ///
     /// # Errors
     ///
-    /// Each item may be an error: a compressed batch, or records that contradict their header.
-    pub fn records(&self) -> impl Iterator<Item = Result<RecordView<'_>, BatchError>> {
-        let from = self.offset;
-        self.batches()
-            .filter_map(Result::ok)
-            .filter(|placed| !placed.batch.is_control())
-            .flat_map(|placed| records_of(placed.batch))
-            .filter(move |record| record.as_ref().map_or(true, |record| record.offset >= from))
+    /// Each item may be an error: a batch that cannot be decompressed (or unpacks to more than
+    /// [`decompressed_bytes_max`](crate::StoreBuilder::decompressed_bytes_max)), or records that
+    /// contradict their header.
+    #[must_use]
+    pub fn records(&self) -> FetchedRecords<'_> {
+        FetchedRecords::new(self, self.decompressed_bytes_max)
     }
-}
-
-fn records_of(batch: BatchView<'_>) -> impl Iterator<Item = Result<RecordView<'_>, BatchError>> {
-    let (records, error) = match batch.records() {
-        Ok(records) => (Some(records), None),
-        Err(error) => (None, Some(error)),
-    };
-    let mut broken = false;
-    let records = records.into_iter().flatten().map(|record| record.map_err(Into::into));
-    // A broken batch repeats its error for ever; once is enough here.
-    let records =
-        records.take_while(move |record| !core::mem::replace(&mut broken, record.is_err()));
-    error.map(Err).into_iter().chain(records)
 }
 
 /// Why nothing can be read.
@@ -230,6 +222,7 @@ impl Partition {
             log_start_offset: view.log_start,
             high_watermark: view.high_watermark,
             last_stable_offset: view.high_watermark,
+            decompressed_bytes_max: self.shared.settings.decompressed_bytes_max,
         };
         if offset >= view.reach.mark.offset {
             return Ok(answer(Bytes::new(), offset));

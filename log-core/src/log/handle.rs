@@ -13,13 +13,12 @@ use super::ticket::{Appended, Ticket, in_callback, reentrant};
 use crate::config::{Drive, Durability};
 use crate::error::{AppendError, NotAppended};
 use crate::format::{
-    BatchView, Batches, BatchesError, Codec, EmptyBatch, EndTxnMarker, HEADER_BYTES, RecordBatch,
-    correct_max_timestamp, validate_records,
+    BatchError, BatchView, Batches, BatchesError, Codec, CodecError, EmptyBatch, EndTxnMarker,
+    HEADER_BYTES, RecordBatch, correct_max_timestamp, validate_client_batch,
+    validate_replica_batch,
 };
-use crate::ids::{
-    LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicPartition,
-};
-use crate::int::u64_from;
+use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs, TopicPartition};
+use crate::int::{u64_from, usize_from_u32};
 use crate::model::producers::{Origin, ProducerInfo};
 use crate::segment::recover::Damage;
 use crate::segment::walk::BATCH_BYTES_LIMIT;
@@ -71,6 +70,7 @@ impl Log {
     ) -> Result<Ticket, AppendError> {
         let (count, max_timestamp, last_crc) =
             (batch.records_count(), batch.max_timestamp(), batch.crc());
+        self.check_unpacked(&batch)?;
         let bytes = batch.into_bytes();
         self.check_size(u64_from(bytes.len()))?;
         let offsets = Offsets::Next { count: count.into() };
@@ -114,8 +114,8 @@ impl Log {
     }
 
     /// Appends one batch given as bytes: base offset 0, not a control batch, one record for each
-    /// offset. Its offset is assigned; nothing else of it changes, but for a wrong maximum
-    /// timestamp in the header (Kafka `LogValidator`).
+    /// offset, in any codec that is built in. Its offset is assigned; nothing else of it changes,
+    /// but for a wrong maximum timestamp in the header (Kafka `LogValidator`).
     ///
     /// # Errors
     ///
@@ -130,7 +130,8 @@ impl Log {
         let batch = BatchView::parse(bytes).map_err(NotAppended::from)?;
         batch.verify_crc().map_err(NotAppended::from)?;
         check_client_batch(&batch, bytes.len())?;
-        let summary = validate_records(&batch).map_err(NotAppended::from)?;
+        let bound = self.partition.shared.settings.decompressed_bytes_max;
+        let summary = validate_client_batch(&batch, bound).map_err(NotAppended::from)?;
         let (count, max_timestamp) = (summary.count, summary.max_timestamp);
         let mut bytes = bytes.to_vec();
         if batch.max_timestamp() != max_timestamp {
@@ -164,7 +165,8 @@ impl Log {
             return Err(NotAppended::ListTooLarge { bytes: u64_from(bytes.len()), limit }.into());
         }
         let log_end = self.log_end_offset();
-        let mut prepared = gather(bytes, log_end)?;
+        let bound = self.partition.shared.settings.decompressed_bytes_max;
+        let mut prepared = gather(bytes, log_end, bound)?;
         self.partition.append(&mut prepared, durability)
     }
 
@@ -319,6 +321,16 @@ impl Log {
         self.partition.verify()
     }
 
+    /// A batch that could not be read again is not taken.
+    fn check_unpacked(&self, batch: &RecordBatch) -> Result<(), NotAppended> {
+        let bytes_max = self.partition.shared.settings.decompressed_bytes_max;
+        if batch.codec() == Codec::None || batch.records_bytes() <= usize_from_u32(bytes_max) {
+            return Ok(());
+        }
+        let source = CodecError::TooLarge { codec: batch.codec(), bytes_max };
+        Err(BatchError::Decompress { base_offset: Offset::ZERO, source }.into())
+    }
+
     fn check_size(&self, bytes: u64) -> Result<(), NotAppended> {
         let settings = &self.partition.settings;
         let (limit, segment) = (settings.message_bytes_max(), settings.segment_bytes_max());
@@ -395,20 +407,14 @@ fn check_client_batch(batch: &BatchView<'_>, bytes_given: usize) -> Result<(), N
     if batch.is_transactional() {
         return refuse("it is transactional, and transactions are not built yet".to_owned());
     }
-    if batch.producer_id().is_some() && batch.base_sequence() == Sequence::NONE {
-        return refuse("it names a producer but no sequence".to_owned());
-    }
     if batch.records_count() == 0 {
         return refuse("it holds no records".to_owned());
     }
-    match batch.codec().map_err(NotAppended::from)? {
-        Codec::None => Ok(()),
-        codec => refuse(format!("it is compressed with {codec:?}, which is not built in yet")),
-    }
+    Ok(())
 }
 
 /// Checks batches that keep their offsets and fills the gaps between them.
-fn gather(bytes: &[u8], log_end: Offset) -> Result<Prepared, NotAppended> {
+fn gather(bytes: &[u8], log_end: Offset, bound: u32) -> Result<Prepared, NotAppended> {
     let mut kept = Vec::with_capacity(bytes.len());
     let mut next = log_end;
     let mut last: Option<BatchView<'_>> = None;
@@ -416,6 +422,7 @@ fn gather(bytes: &[u8], log_end: Offset) -> Result<Prepared, NotAppended> {
     for placed in Batches::new(bytes) {
         let batch = placed.map_err(split_refusal)?.batch;
         batch.verify_crc()?;
+        validate_replica_batch(&batch, bound)?;
         let base = batch.base_offset();
         if base < next {
             return Err(match last {

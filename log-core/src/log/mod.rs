@@ -31,7 +31,7 @@ mod ticket;
 mod writer;
 
 pub use engine::Usage;
-pub use fetch::{FetchError, FetchLimits, Fetched, IsolationLevel, Verified};
+pub use fetch::{FetchError, FetchLimits, Fetched, FetchedRecords, IsolationLevel, Verified};
 pub use follow::{Tail, TailStream};
 pub use handle::{Log, LogInfo, SegmentInfo};
 pub use head::LogState;

@@ -6,7 +6,8 @@ use kafka_protocol::records::{
     Compression, Record, RecordBatchDecoder, RecordBatchEncoder, RecordEncodeOptions, TimestampType,
 };
 use log_core::format::{
-    BatchBuilder, BatchOptions, BatchView, NewRecord, RecordHeader, stamp, validate_records,
+    BatchBuilder, BatchOptions, BatchView, Codec, NewRecord, RecordHeader, Records, stamp,
+    validate_client_batch,
 };
 use log_core::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use proptest::prelude::*;
@@ -26,8 +27,19 @@ fn parts() -> impl Strategy<Value = Parts> {
     )
 }
 
-fn build(records: &[Parts]) -> Vec<u8> {
+/// Our codecs and theirs.
+const CODECS: [(Codec, Compression); 5] = [
+    (Codec::None, Compression::None),
+    (Codec::Gzip, Compression::Gzip),
+    (Codec::Snappy, Compression::Snappy),
+    (Codec::Lz4, Compression::Lz4),
+    (Codec::Zstd, Compression::Zstd),
+];
+
+fn build(codec: Codec, records: &[Parts]) -> Vec<u8> {
+    let compression = log_core::format::Compression::new(codec).unwrap();
     let options = BatchOptions::new()
+        .compression(compression)
         .producer(
             ProducerId::new(77).unwrap(),
             ProducerEpoch::new(2).unwrap(),
@@ -81,41 +93,55 @@ fn their_records(records: &[Parts]) -> Vec<Record> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn others_read_what_we_write(records in prop::collection::vec(parts(), 1..70)) {
-        let mut bytes = Bytes::from(build(&records));
-        let set = RecordBatchDecoder::decode(&mut bytes).unwrap();
-        prop_assert_eq!(bytes.len(), 0);
-        prop_assert_eq!((set.version, set.compression), (2, Compression::None));
-        prop_assert_eq!(set.records, their_records(&records));
+        for (ours, theirs) in CODECS {
+            let mut bytes = Bytes::from(build(ours, &records));
+            let set = RecordBatchDecoder::decode(&mut bytes).unwrap();
+            prop_assert_eq!(bytes.len(), 0);
+            prop_assert_eq!((set.version, set.compression), (2, theirs));
+            prop_assert_eq!(set.records, their_records(&records));
+        }
     }
 
     #[test]
     fn we_read_what_others_write(records in prop::collection::vec(parts(), 1..70)) {
-        let mut bytes = BytesMut::new();
-        let options = RecordEncodeOptions { version: 2, compression: Compression::None };
-        RecordBatchEncoder::encode(&mut bytes, &their_records(&records), &options).unwrap();
-
-        let batch = BatchView::parse(&bytes).unwrap();
-        batch.verify_crc().unwrap();
-        prop_assert_eq!(batch.as_bytes().len(), bytes.len());
-        prop_assert_eq!(batch.partition_leader_epoch().get(), 9);
-        prop_assert_eq!((batch.producer_id().get(), batch.producer_epoch().get()), (77, 2));
-        prop_assert!(batch.is_transactional());
-        let summary = validate_records(&batch).unwrap();
-        prop_assert_eq!(summary.max_timestamp, batch.max_timestamp());
-        for (record, expected) in batch.records().unwrap().zip(their_records(&records)) {
-            let record = record.unwrap();
-            prop_assert_eq!(record.offset.get(), expected.offset);
-            prop_assert_eq!(record.sequence.get(), expected.sequence);
-            prop_assert_eq!(record.timestamp.get(), expected.timestamp);
-            prop_assert_eq!(record.key, expected.key.as_deref());
-            prop_assert_eq!(record.value, expected.value.as_deref());
-            prop_assert_eq!(record.headers().len(), expected.headers.len());
-            for (header, (key, value)) in record.headers().zip(&expected.headers) {
-                prop_assert_eq!(header.key, key.as_bytes());
-                prop_assert_eq!(header.value, value.as_deref());
-            }
+        for (ours, theirs) in CODECS {
+            let mut bytes = BytesMut::new();
+            let options = RecordEncodeOptions { version: 2, compression: theirs };
+            RecordBatchEncoder::encode(&mut bytes, &their_records(&records), &options).unwrap();
+            check(ours, &bytes, &their_records(&records))?;
         }
     }
+}
+
+/// Whether `bytes` are a batch in `codec` that holds `expected`.
+fn check(codec: Codec, bytes: &[u8], expected: &[Record]) -> Result<(), TestCaseError> {
+    let batch = BatchView::parse(bytes).unwrap();
+    batch.verify_crc().unwrap();
+    prop_assert_eq!(batch.as_bytes().len(), bytes.len());
+    prop_assert_eq!(batch.codec(), Ok(codec));
+    prop_assert_eq!(batch.partition_leader_epoch().get(), 9);
+    prop_assert_eq!((batch.producer_id().get(), batch.producer_epoch().get()), (77, 2));
+    prop_assert!(batch.is_transactional());
+    let summary = validate_client_batch(&batch, 1 << 20).unwrap();
+    prop_assert_eq!(summary.max_timestamp, batch.max_timestamp());
+    let plain = batch.decompress(1 << 20).unwrap();
+    let records = Records::decompressed(&batch, &plain);
+    for (record, expected) in records.zip(expected) {
+        let record = record.unwrap();
+        prop_assert_eq!(record.offset.get(), expected.offset);
+        prop_assert_eq!(record.sequence.get(), expected.sequence);
+        prop_assert_eq!(record.timestamp.get(), expected.timestamp);
+        prop_assert_eq!(record.key, expected.key.as_deref());
+        prop_assert_eq!(record.value, expected.value.as_deref());
+        prop_assert_eq!(record.headers().len(), expected.headers.len());
+        for (header, (key, value)) in record.headers().zip(&expected.headers) {
+            prop_assert_eq!(header.key, key.as_bytes());
+            prop_assert_eq!(header.value, value.as_deref());
+        }
+    }
+    Ok(())
 }

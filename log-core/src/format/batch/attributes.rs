@@ -7,45 +7,13 @@
 //!
 //! Source: Kafka `DefaultRecordBatch`, KIP-98, KIP-534 (delete horizon).
 
-use super::BatchError;
+use super::{BatchError, Codec};
 
 const CODEC_BITS: i16 = 0b111;
 const TIMESTAMP_TYPE_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
 const DELETE_HORIZON_BIT: i16 = 1 << 6;
-
-/// How the records of a batch are compressed.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
-pub enum Codec {
-    /// 0: not at all.
-    #[default]
-    None,
-    /// 1: RFC 1952.
-    Gzip,
-    /// 2: snappy in xerial's framing.
-    Snappy,
-    /// 3: an LZ4 frame.
-    Lz4,
-    /// 4: a Zstandard frame.
-    Zstd,
-}
-
-impl Codec {
-    /// Every codec.
-    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
-
-    const fn bits(self) -> i16 {
-        match self {
-            Self::None => 0,
-            Self::Gzip => 1,
-            Self::Snappy => 2,
-            Self::Lz4 => 3,
-            Self::Zstd => 4,
-        }
-    }
-}
 
 /// Whose clock a batch's timestamps are from.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

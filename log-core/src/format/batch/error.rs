@@ -1,8 +1,9 @@
 //! Why bytes are no batch, or not the batch they were.
 
+use crate::format::codec::{Codec, CodecError};
+use crate::format::control::ControlError;
 use crate::format::record::RecordError;
-
-use super::Codec;
+use crate::ids::Offset;
 
 /// Why a record batch cannot be read: what was found, at which byte of the batch, and what should
 /// have stood there.
@@ -48,10 +49,18 @@ pub enum BatchError {
         found: u8,
     },
     /// The records are compressed where plain ones are needed.
-    #[error("the records are compressed with {codec:?} and must be decompressed first")]
+    #[error("the records are compressed with {codec} and must be decompressed first")]
     Compressed {
         /// The codec.
         codec: Codec,
+    },
+    /// The records cannot be decompressed.
+    #[error("the records of the batch at offset {base_offset} cannot be decompressed: {source}")]
+    Decompress {
+        /// Where the batch begins.
+        base_offset: Offset,
+        /// Why not.
+        source: CodecError,
     },
     /// A field of the header holds what it never can.
     #[error("{field} at byte {at} of the batch is {found}: {rule}")]
@@ -64,6 +73,14 @@ pub enum BatchError {
         found: i64,
         /// What must hold.
         rule: &'static str,
+    },
+    /// A control record cannot be read.
+    #[error("the control record at offset {offset} cannot be read: {source}")]
+    Control {
+        /// The record's place.
+        offset: Offset,
+        /// Why not.
+        source: ControlError,
     },
     /// A record, or the number of records, is wrong.
     #[error(transparent)]
@@ -81,8 +98,9 @@ impl BatchError {
             Self::Short { .. } | Self::Length { .. } | Self::Crc { .. } | Self::Magic { .. } => 2,
             // UNSUPPORTED_COMPRESSION_TYPE
             Self::Codec { .. } | Self::Compressed { .. } => 76,
+            Self::Decompress { source, .. } => source.kafka_code(),
             // INVALID_RECORD
-            Self::Field { .. } | Self::Record(_) => 87,
+            Self::Field { .. } | Self::Control { .. } | Self::Record(_) => 87,
         }
     }
 }

@@ -107,6 +107,13 @@ impl StoreBuilder {
         self
     }
 
+    /// Bytes that the records of one compressed batch may unpack to (64 MiB). An append of more is
+    /// refused, and so is reading it.
+    pub const fn decompressed_bytes_max(mut self, bytes: u32) -> Self {
+        self.settings.decompressed_bytes_max = bytes;
+        self
+    }
+
     /// Newly durable bytes after which the durable watermark is written down (8 MiB).
     pub const fn watermark_bytes(mut self, bytes: u32) -> Self {
         self.settings.watermark_bytes = bytes;

@@ -42,7 +42,10 @@ fn records_come_back_with_their_partition_offset_and_time() {
     let limits = FetchLimits::default();
     let fetched = log.fetch(Offset::ZERO, limits, IsolationLevel::ReadUncommitted).unwrap();
     let record = fetched.records().next().unwrap().unwrap();
-    assert_eq!((record.key, record.value), (Some(&b"k"[..]), Some(&b"v"[..])));
+    assert_eq!(
+        (record.key.as_deref(), record.value.as_deref()),
+        (Some(&b"k"[..]), Some(&b"v"[..]))
+    );
     assert!(record.headers().eq(headers));
 }
 
