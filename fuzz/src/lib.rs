@@ -21,10 +21,12 @@
 )]
 
 pub mod chance;
+pub mod fatal;
 pub mod history;
 pub mod ledger;
 pub mod op;
 pub mod oracle;
 pub mod plan;
 pub mod reference;
+pub mod sweep;
 pub mod targets;

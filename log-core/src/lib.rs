@@ -9,6 +9,7 @@ pub mod callback;
 pub mod clock;
 mod config;
 pub mod disk;
+pub mod docs;
 pub mod entropy;
 mod error;
 #[forbid(unsafe_code)]

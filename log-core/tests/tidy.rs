@@ -61,3 +61,46 @@ fn every_file_keeps_the_house_rules() {
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }
+
+/// The names of tests that a line of a table gives: long ones in backticks.
+fn tests_named(line: &str) -> impl Iterator<Item = &str> {
+    let quoted = line.split('`').skip(1).step_by(2);
+    let name = |word: &&str| {
+        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        word.chars().all(letters) && word.matches('_').count() >= 3
+    };
+    quoted.filter(name)
+}
+
+#[test]
+fn every_test_that_the_fault_table_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for room in ["src", "tests", "../fuzz/src", "../fuzz/tests", "../txn", "../groups"] {
+        sources(&root.join(room), &mut files);
+    }
+    let code: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let table = fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
+    let (mut faults, mut named, mut expected) = (Vec::new(), 0, 1);
+    for row in rows {
+        let Ok(number) = row[2..].split(' ').next().unwrap().parse::<u32>() else { continue };
+        if number != expected {
+            faults.push(format!("row {expected} is missing before row {number}"));
+        }
+        expected = number + 1;
+        for test in tests_named(row) {
+            named += 1;
+            if !code.contains(&format!("fn {test}(")) {
+                faults.push(format!("row {number} names {test}, which does not exist"));
+            }
+            let prefix = format!("row_{number:02}_");
+            if test.starts_with("row_") && !test.starts_with(&prefix) {
+                faults.push(format!("{test} stands in row {number}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(expected, 111, "the catalogue has 110 rows");
+    assert!(named > 50, "the check looks at {named} names");
+}

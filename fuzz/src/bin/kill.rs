@@ -5,6 +5,9 @@
 //!   parent  reads the pipe, SIGKILL at a random moment, opens the store, compares with what it heard
 //! ```
 //!
+//! With `--sweep STRIDE` the kills are not random: one at every so-many-th side effect of a short
+//! workload (see `fuzz::sweep`).
+//!
 //! The oracle stands outside the process that dies: nothing acknowledged `Written` or `Synced` may
 //! be lost, nothing may be there that was not announced, and offsets have no hole.
 
@@ -27,7 +30,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use fuzz::chance::Chance;
+use fuzz::fatal::Point;
 use fuzz::ledger::{self, Run};
+use fuzz::sweep::{self, Swept};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::TimestampMs;
 use log_core::{
@@ -54,6 +59,15 @@ fn main() -> ExitCode {
             }
         };
     }
+    if words.first().is_some_and(|word| word == "--sweep-child") {
+        return match sweep_child(words.get(1..).unwrap_or_default()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("kill: child: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let value = |name: &str| {
         let at = words.iter().position(|word| word == name)?;
         words.get(at + 1).cloned()
@@ -61,12 +75,18 @@ fn main() -> ExitCode {
     let rounds = value("--rounds").and_then(|text| text.parse().ok()).unwrap_or(500);
     let seed = value("--seed").and_then(|text| text.parse().ok()).unwrap_or(1);
     let start = Instant::now();
-    let outcome = parent(rounds, seed);
+    let kept = "0 lost, 0 phantom, 0 holes, 0 duplicates";
+    let stride = value("--sweep").map(|text| text.parse().unwrap_or(1));
+    let outcome = match stride {
+        Some(stride) => sweep_parent(stride).map(|swept| {
+            let Swept { effects, kills, acked } = swept;
+            format!("kill: {kills} kills at {effects} side effects, {acked} acked, {kept}")
+        }),
+        None => parent(rounds, seed)
+            .map(|acked| format!("kill: {rounds} rounds, {acked} acked, {kept}")),
+    };
     let (passed, closing) = match outcome {
-        Ok(acked) => {
-            let kept = "0 lost, 0 phantom, 0 holes, 0 duplicates";
-            (true, format!("kill: {rounds} rounds, {acked} acked, {kept}"))
-        }
+        Ok(closing) => (true, closing),
         Err(error) => (false, format!("kill: FAILED with --seed {seed}: {error}")),
     };
     println!("kill: {} s", start.elapsed().as_secs());
@@ -78,6 +98,25 @@ fn main() -> ExitCode {
         }
     }
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+// ---- the sweep
+
+fn sweep_parent(stride: u64) -> Result<Swept> {
+    let root = PathBuf::from(format!("target/sweep-{}", std::process::id()));
+    sweep::parent(&root, stride, &std::env::current_exe()?, &["--sweep-child"])
+}
+
+/// `DIR LIFE EFFECT MIDWAY`; effect 0 is none.
+fn sweep_child(words: &[String]) -> Result<()> {
+    let [dir, life, effect, midway] = words else { return Err("four words are needed".into()) };
+    let effect = effect.parse()?;
+    let point = (effect > 0).then_some(Point { effect, midway: midway == "1" });
+    let mut out = std::io::stdout();
+    // One write call a line: what the parent reads is whole.
+    sweep::child(Path::new(dir), life.parse()?, point, &mut |line| {
+        out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush())
+    })
 }
 
 // ---- the child

@@ -136,7 +136,12 @@ impl History<'_> {
                 ledger.check_high_watermark(fetched.high_watermark.get())
             }
             Err(FetchError::OutOfRange { .. }) if offset.get().unsigned_abs() > end => Ok(()),
-            Err(FetchError::Io(_)) if self.plan.weather == Weather::Errors => Ok(()),
+            Err(FetchError::Corrupt { damage, .. })
+                if self.plan.weather == Weather::Errors
+                    && damage.reason.contains("the device cannot read it") =>
+            {
+                Ok(())
+            }
             Err(_) if self.rotten || self.directory.is_over() => Ok(()),
             Err(error) => Err(format!("fetch at {offset}: {error}")),
         }

@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_a_lock_excludes_a_second_one_here_and_a_plain_record_lock_elsewhere() {
+    fn row_98_a_lock_excludes_a_second_one_here_and_a_plain_record_lock_elsewhere() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(".lock");
         let directory = BlockingDirectory::new();

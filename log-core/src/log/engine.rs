@@ -308,6 +308,7 @@ impl Counters {
             syncs: self.syncs.load(Ordering::Relaxed),
             index_write_failures: self.index_write_failures.load(Ordering::Relaxed),
             snapshot_write_failures: self.snapshot_write_failures.load(Ordering::Relaxed),
+            read_retries: crate::segment::walk::read_retries(),
             callback_panics: super::ticket::callback_panics(),
         }
     }
@@ -327,6 +328,8 @@ pub struct Usage {
     pub index_write_failures: u64,
     /// Snapshots of producers that could not be written; the next open reads the log instead.
     pub snapshot_write_failures: u64,
+    /// Reads that failed and were tried again, in this process.
+    pub read_retries: u64,
     /// Panics of callbacks that were caught, in this process.
     pub callback_panics: u64,
 }

@@ -21,7 +21,6 @@ use bytes::Bytes;
 use super::head::{LogState, Reach};
 use super::partition::Partition;
 use crate::config::Visibility;
-use crate::error::{Fault, FaultKind};
 use crate::format::Batches;
 use crate::ids::{Offset, Position, TopicPartition};
 use crate::int::{u32_saturated, u64_from, usize_from};
@@ -124,7 +123,8 @@ pub enum FetchError {
         /// The next offset to be written.
         end: Offset,
     },
-    /// The records there are damaged (`CORRUPT_MESSAGE`); the log goes on behind them.
+    /// The records there are damaged, or the device cannot read them (`CORRUPT_MESSAGE`); the log
+    /// goes on behind them.
     #[error(
         "{partition}: offsets {} to {} are damaged: {}, bytes {} to {}: {}; the log goes on at {}",
         damage.offsets.start, damage.offsets.end, damage.path.display(), damage.positions.start,
@@ -136,9 +136,6 @@ pub enum FetchError {
         /// What is damaged; fetching goes on at the end of its offsets.
         damage: Box<Damage>,
     },
-    /// The device cannot read the segment (`KAFKA_STORAGE_ERROR`).
-    #[error("{0}")]
-    Io(Fault),
     /// The handle is from before the partition was reopened (`NOT_LEADER_OR_FOLLOWER`).
     #[error("the handle is from before the partition was reopened: get it anew from the store")]
     Stale,
@@ -157,7 +154,7 @@ impl FetchError {
         match self {
             Self::OutOfRange { .. } => 1,
             Self::Corrupt { .. } => 2,
-            Self::Io(_) | Self::Closed => 56,
+            Self::Closed => 56,
             Self::Stale => 6,
             Self::Deleted => 3,
         }
@@ -210,7 +207,8 @@ impl Partition {
 
     /// Reads from `offset` on.
     pub(crate) fn fetch(&self, offset: Offset, limits: FetchLimits) -> Result<Fetched, FetchError> {
-        let view = self.view()?;
+        let mut view = self.view()?;
+        let mut known = core::mem::take(&mut view.damage);
         if offset < view.log_start || offset > view.log_end {
             let (start, end) = (view.log_start, view.log_end);
             return Err(FetchError::OutOfRange { asked: offset, start, end });
@@ -227,21 +225,29 @@ impl Partition {
         if offset >= view.reach.mark.offset {
             return Ok(answer(Bytes::new(), offset));
         }
-        if let Some(damage) = view.damage.iter().find(|damage| damage.offsets.contains(&offset)) {
+        if let Some(damage) = known.iter().find(|damage| damage.offsets.contains(&offset)) {
             return Err(self.corrupt(damage.clone()));
         }
         let first = view.segments.partition_point(|segment| segment.base() <= offset);
         for (index, segment) in view.segments.iter().enumerate().skip(first.saturating_sub(1)) {
             let limit = limit_of(segment, &view.reach);
-            match Self::find(segment, limit, offset, limits, &view.damage)? {
-                Place::Batches(bytes, start, next) => {
-                    return Ok(answer(Bytes::from(bytes).slice(start..), next));
-                }
-                Place::Beyond => {}
-                Place::Bad { position, expected, reason } => {
-                    let later = view.segments.get(index + 1).map(|next| next.base());
-                    let until = later.unwrap_or(view.reach.mark.offset);
-                    return Err(self.discover(segment, limit, position, expected..until, reason));
+            let later = view.segments.get(index + 1).map(|next| next.base());
+            let until = later.unwrap_or(view.reach.mark.offset);
+            loop {
+                match Self::find(segment, limit, offset, limits, &known) {
+                    Place::Batches(bytes, start, next) => {
+                        return Ok(answer(Bytes::from(bytes).slice(start..), next));
+                    }
+                    Place::Beyond => break,
+                    Place::Bad { position, expected, reason } => {
+                        let damage =
+                            self.discover(segment, limit, position, expected..until, reason);
+                        if damage.offsets.end > offset {
+                            return Err(self.corrupt(damage));
+                        }
+                        // On the way to the offset, which stands further on: look from behind it.
+                        known.push(damage);
+                    }
                 }
             }
         }
@@ -259,13 +265,13 @@ impl Partition {
         offset: Offset,
         limits: FetchLimits,
         damage: &[Damage],
-    ) -> Result<Place, FetchError> {
+    ) -> Place {
         let hint = segment.index().read().lookup(offset);
         if let Some(hinted) = hint.offset
             && let Place::Batches(bytes, start, next) =
-                Self::search(segment, hint.position, limit, offset, limits, Check::Ends(hinted))?
+                Self::search(segment, hint.position, limit, offset, limits, Check::Ends(hinted))
         {
-            return Ok(Place::Batches(bytes, start, next));
+            return Place::Batches(bytes, start, next);
         }
         // From the start of the segment, or from behind the last known damage before the offset.
         let behind = damage
@@ -288,7 +294,7 @@ impl Partition {
         offset: Offset,
         limits: FetchLimits,
         check: Check,
-    ) -> Result<Place, FetchError> {
+    ) -> Place {
         let (mut expected, mut proof) = match check {
             Check::Starts(expected) => (Some(expected), None),
             Check::Ends(last) => (None, Some(last)),
@@ -309,39 +315,35 @@ impl Partition {
                     // The index lied, or damage hides the batch that belongs here.
                     if (bytes.is_empty() && batch.base_offset() > offset) || proof.is_some() {
                         let reason = "the index leads elsewhere".to_owned();
-                        return Ok(Place::Bad { position: at, expected: offset, reason });
+                        return Place::Bad { position: at, expected: offset, reason };
                     }
                     let batch_bytes = batch.as_bytes();
                     let room = usize_from(u64::from(limits.bytes_max));
                     if !bytes.is_empty() && bytes.len() + batch_bytes.len() > room {
-                        return Ok(Place::Batches(bytes, 0, next));
+                        return Place::Batches(bytes, 0, next);
                     }
                     bytes.extend_from_slice(batch_bytes);
                     next = batch.next_offset().unwrap_or(Offset::MAX);
                     if bytes.len() >= room {
-                        return Ok(Place::Batches(bytes, 0, next));
+                        return Place::Batches(bytes, 0, next);
                     }
                 }
-                Err(_) if !bytes.is_empty() => return Ok(Place::Batches(bytes, 0, next)),
-                Err(Stop::End) if at >= limit => return Ok(Place::Beyond),
-                Err(Stop::Unreadable(error)) => {
-                    let what = "the segment cannot be read";
-                    let fault = Fault::io(FaultKind::Read, segment.path(), what, error);
-                    return Err(FetchError::Io(fault));
-                }
+                Err(_) if !bytes.is_empty() => return Place::Batches(bytes, 0, next),
+                Err(Stop::End) if at >= limit => return Place::Beyond,
                 Err(stop) => {
                     let reason = match stop {
                         Stop::Bad(place) => place.to_string(),
-                        _ => "the file ends too early".to_owned(),
+                        Stop::Unreadable(error) => format!("the device cannot read it: {error}"),
+                        Stop::End => "the file ends too early".to_owned(),
                     };
                     let expected = expected.unwrap_or(offset);
-                    return Ok(Place::Bad { position: at, expected, reason });
+                    return Place::Bad { position: at, expected, reason };
                 }
             }
         }
     }
 
-    /// Records damage met while reading, from `offsets.start` on, and reports it.
+    /// Records damage met while reading, from `offsets.start` on.
     fn discover(
         &self,
         segment: &Segment,
@@ -349,7 +351,7 @@ impl Partition {
         at: u64,
         offsets: core::ops::Range<Offset>,
         reason: String,
-    ) -> FetchError {
+    ) -> Damage {
         let file = &**segment.file();
         let proof = Proof::Neighbour(Some(offsets.end));
         let found = next_batch(file, at + 1, limit, offsets.start, proof);
@@ -367,8 +369,7 @@ impl Partition {
         if !head.damage.contains(&damage) {
             head.damage.push(damage.clone());
         }
-        drop(head);
-        self.corrupt(damage)
+        damage
     }
 
     fn corrupt(&self, damage: Damage) -> FetchError {

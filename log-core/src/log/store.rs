@@ -23,10 +23,12 @@ use super::ticket::in_callback;
 use crate::config::{Drive, TopicConfig};
 use crate::disk::{Lock, MemoryDirectory};
 use crate::entropy::Entropy;
+use crate::format::metadata::MetaProperties;
 use crate::ids::{TopicId, TopicName, TopicPartition};
 
 mod builder;
 mod close;
+mod identity;
 mod make;
 mod opening;
 mod owner;
@@ -48,6 +50,8 @@ pub(crate) struct StoreInner {
     shared: Arc<Shared>,
     map: Mutex<Map>,
     services: services::Services,
+    /// What `meta.properties` says.
+    identity: Option<MetaProperties>,
     /// Held until the last handle is gone.
     _lock: Box<dyn Lock>,
     warnings: Vec<String>,
@@ -206,6 +210,13 @@ impl Store {
         let map = self.0.map.lock();
         let of_partitions = map.recovered.iter().flat_map(|recovered| recovered.warnings.iter());
         self.0.warnings.iter().chain(of_partitions).cloned().collect()
+    }
+
+    /// Whose the directory is, in Kafka's words: its cluster, node and directory id, made up when
+    /// the directory was new. `None` if its `meta.properties` cannot be read; a warning says why.
+    #[must_use]
+    pub fn meta_properties(&self) -> Option<&MetaProperties> {
+        self.0.identity.as_ref()
     }
 
     /// One step of the I/O of a store with [`Drive::Manual`]; elsewhere nothing. Returns whether

@@ -81,3 +81,37 @@ pub(crate) fn write_full(file: &dyn File, at: u64, bytes: &[u8]) -> io::Result<(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::sim::{SimDirectory, Stop};
+
+    #[test]
+    fn row_08_a_cut_leaves_the_old_content_or_the_new_one_and_never_a_mix() {
+        let (old, new) = (vec![b'o'; 3000], vec![b'n'; 2000]);
+        let (mut olds, mut news) = (0, 0);
+        for seed in 0..40 {
+            for operation in 1.. {
+                let disk = SimDirectory::new(seed);
+                replace(&disk, Path::new("/"), "checkpoint", &old).unwrap();
+                disk.arm(operation, Stop::Cut);
+                let replaced = replace(&disk, Path::new("/"), "checkpoint", &new);
+                let struck = disk.is_over();
+                disk.cut();
+                let next = disk.reborn();
+                let left = read_small(&next, Path::new("/checkpoint")).unwrap().unwrap();
+                assert!(left == old || left == new, "seed {seed}, operation {operation}");
+                assert!(replaced.is_err() || left == new, "it is durable once it is done");
+                olds += u32::from(left == old);
+                news += u32::from(left == new);
+                // Whatever was left beside it is in nobody's way.
+                replace(&next, Path::new("/"), "checkpoint", b"third").unwrap();
+                if !struck {
+                    break;
+                }
+            }
+        }
+        assert!(olds > 40 && news > 40, "{olds} old, {news} new");
+    }
+}

@@ -15,7 +15,7 @@ use crate::int::{u32_saturated, u64_from, usize_from};
 
 const WORK_FACTOR: u64 = 16;
 const STEP_BYTES: u64 = 64 * 1024;
-/// Where reading fails, the search goes on at the next sector.
+/// Where reading fails, less is read at once, and at last a sector is passed over.
 const SECTOR_BYTES: u64 = 512;
 /// The byte that says "record batch v2", and where it stands.
 const MAGIC_AT: usize = 16;
@@ -55,13 +55,15 @@ pub(crate) fn next_batch(
         proof,
         budget: limit.saturating_sub(from).saturating_mul(WORK_FACTOR),
     };
-    let mut at = from;
+    let (mut at, mut step) = (from, STEP_BYTES);
     while at < limit {
-        match search.step(at) {
+        match search.step(at, step) {
             Ok(Progress::Found(found)) => return Some(found),
             Ok(Progress::Nothing(next)) => at = next,
             Ok(Progress::Exhausted) => return None,
-            Err(_) => at = (at / SECTOR_BYTES + 1) * SECTOR_BYTES,
+            // What stands before the bad sector may still be a batch.
+            Err(_) if step > SECTOR_BYTES => step = (step / 8).max(SECTOR_BYTES),
+            Err(_) => (at, step) = ((at / SECTOR_BYTES + 1) * SECTOR_BYTES, STEP_BYTES),
         }
     }
     None
@@ -85,9 +87,9 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn step(&mut self, at: u64) -> io::Result<Progress> {
+    fn step(&mut self, at: u64, step: u64) -> io::Result<Progress> {
         let overlap = u64_from(HEADER_BYTES);
-        let bytes = self.window.bytes(at, (self.limit - at).min(STEP_BYTES + overlap))?;
+        let bytes = self.window.bytes(at, (self.limit - at).min(step + overlap))?;
         if u64_from(bytes.len()) < overlap {
             return Ok(Progress::Nothing(self.limit));
         }
@@ -102,7 +104,7 @@ impl Search<'_> {
                 return Ok(Progress::Exhausted);
             }
             self.budget -= need;
-            let raw = self.batch.bytes(position, need)?;
+            let Ok(raw) = self.batch.bytes(position, need) else { continue };
             let Ok(view) = BatchView::parse(raw) else { continue };
             let base = view.base_offset();
             let Some(next) = view.next_offset().filter(|_| view.verify_crc().is_ok()) else {
@@ -137,20 +139,21 @@ fn plausible(header: &[u8], least: Offset, left: u64) -> Option<u64> {
     (near && need <= left && need <= u64::from(BATCH_BYTES_LIMIT)).then_some(need)
 }
 
-/// One past the last byte of `from..limit` that is not zero; `from` if all are.
+/// One past the last byte of `from..limit` that is not zero or cannot be read; `from` if all are.
 pub(crate) fn content_end(file: &dyn File, from: u64, limit: u64) -> u64 {
-    let mut end = limit;
+    let (mut end, mut step) = (limit, STEP_BYTES);
     let mut window = Window::new(file, limit);
     while end > from {
-        let start = end.saturating_sub(STEP_BYTES).max(from);
+        let start = end.saturating_sub(step).max(from);
         match window.bytes(start, end - start) {
             Ok(bytes) => match bytes.iter().rposition(|byte| *byte != 0) {
                 Some(last) => return start + u64_from(last) + 1,
                 None => end = start,
             },
-            // What cannot be read may be anything.
+            // Zeros may stand behind the bad sector; it itself may hold anything.
+            Err(_) if end - start > SECTOR_BYTES => step = (step / 8).max(SECTOR_BYTES),
             Err(_) => return end,
         }
     }
-    usize_from(from).try_into().unwrap_or(from)
+    from
 }

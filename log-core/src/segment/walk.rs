@@ -10,6 +10,7 @@
 //! Checked: framing, magic, CRC-32C, and continuity: each batch starts at the offset after the
 //! last one. The base offset stands outside the checksum, so continuity is what guards it.
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 
 use crate::disk::File;
@@ -200,6 +201,15 @@ impl<'a> Window<'a> {
     }
 }
 
+/// Reads that failed and were tried again, in this process.
+static READ_RETRIES: AtomicU64 = AtomicU64::new(0);
+
+/// Reads that failed and were tried again so far.
+pub(crate) fn read_retries() -> u64 {
+    // Relaxed, as below: a count nobody draws conclusions about other memory from.
+    READ_RETRIES.load(Ordering::Relaxed)
+}
+
 /// Reads until `buffer` is full or the file ends; returns how many bytes. Short reads go on; one
 /// error is tried again, since reading is the one thing that may be.
 pub(crate) fn read_full(file: &dyn File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
@@ -211,7 +221,10 @@ pub(crate) fn read_full(file: &dyn File, at: u64, buffer: &mut [u8]) -> io::Resu
             Ok(bytes) => read += bytes,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if failed_at == Some(read) => return Err(error),
-            Err(_) => failed_at = Some(read),
+            Err(_) => {
+                READ_RETRIES.fetch_add(1, Ordering::Relaxed);
+                failed_at = Some(read);
+            }
         }
     }
     Ok(read)

@@ -170,11 +170,17 @@ fn a_tail_waits_for_what_comes() {
 }
 
 #[test]
-fn a_second_store_on_one_directory_is_refused() {
+fn a_new_directory_says_whose_it_is_and_keeps_saying_it() {
     let dir = tempfile::tempdir().unwrap();
-    let _store = Store::open(dir.path()).unwrap();
-    let refused = Store::open(dir.path()).unwrap_err();
-    assert!(matches!(refused, log_core::OpenError::Locked { .. }), "{refused}");
+    let store = Store::open(dir.path()).unwrap();
+    let first = store.meta_properties().unwrap().clone();
+    store.close().unwrap();
+    drop(store);
+    let text = std::fs::read(dir.path().join("meta.properties")).unwrap();
+    assert_eq!(log_core::format::metadata::MetaProperties::parse(&text).unwrap(), first);
+    let store = Store::open(dir.path()).unwrap();
+    assert_eq!(store.meta_properties(), Some(&first));
+    assert_ne!(Store::in_memory().meta_properties(), Some(&first));
 }
 
 /// Found by the leak checker of the fuzzer: what a store shares held its partitions, which held it.

@@ -4,8 +4,13 @@
 
 mod conformance;
 mod damage;
+mod io_errors;
 mod log;
 mod made_by_others;
 mod other_reader;
+mod power;
+mod process;
 mod producers;
+mod space;
 mod topics;
+mod world;

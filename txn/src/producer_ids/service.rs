@@ -84,12 +84,12 @@ fn resume(store: &Store) -> Result<ProducerIds, ProducerIdError> {
         Some(bytes) => decode(&bytes)
             .map_err(|what| ProducerIdError::Damaged(store.damaged_sidecar(SIDECAR, &what)))?,
     };
-    Ok(ProducerIds::resume(end, highest_seen(store)?))
+    Ok(ProducerIds::resume(end, highest_seen(store)))
 }
 
 /// The highest producer id in any batch of the store. Read once a life, when the first id is asked
 /// for; what damage hides is covered by the file.
-fn highest_seen(store: &Store) -> Result<ProducerId, ProducerIdError> {
+fn highest_seen(store: &Store) -> ProducerId {
     let mut highest = ProducerId::NONE;
     for topic in store.topics() {
         for number in 0..topic.partitions {
@@ -108,13 +108,12 @@ fn highest_seen(store: &Store) -> Result<ProducerId, ProducerIdError> {
                     Err(FetchError::Corrupt { damage, .. }) if damage.offsets.end > at => {
                         at = damage.offsets.end;
                     }
-                    Err(FetchError::Io(fault)) => return Err(ProducerIdError::Io(fault)),
                     Err(_) => break,
                 }
             }
         }
     }
-    Ok(highest)
+    highest
 }
 
 #[cfg(test)]

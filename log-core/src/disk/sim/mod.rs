@@ -19,8 +19,8 @@
 //!   writes them, the next cut loses them (what Linux does, and why a failed sync is not retried).
 //! - Segment writes obey the rules of `O_DIRECT`, and no two in flight touch one block; a breach is
 //!   recorded as a violation, for it is a bug of the log.
-//! - Faults are drawn per operation by [`Faults`]; space is bounded; [`SimDirectory::arm`] stops
-//!   the world at the n-th operation from now, wherever that is.
+//! - Faults are drawn per operation by [`Faults`], or strike where an [`Aim`] says; space is
+//!   bounded; [`SimDirectory::arm`] stops the world at the n-th operation, wherever that is.
 //!
 //! Nothing depends on anything but the seed and the calls made.
 
@@ -33,11 +33,15 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{Directory, Disk, Entry, EntryKind, File, Lock, Open};
 
+mod aim;
 mod faults;
 mod image;
 mod queue;
 mod state;
+#[cfg(test)]
+mod tests;
 
+pub use aim::{Aim, Aimed, Call, Effect};
 pub use faults::{Faults, Stop};
 use queue::SimQueue;
 use state::{Node, State};
@@ -79,6 +83,17 @@ impl SimDirectory {
         self.state.lock().faults = faults;
     }
 
+    /// Aims a fault; it stays aimed from one life to the next, until [`Self::clear_aims`].
+    #[must_use = "a fault that nobody counts may have struck nothing"]
+    pub fn aim(&self, aim: Aim) -> Aimed {
+        self.state.lock().aims.add(aim)
+    }
+
+    /// Takes all aimed faults back.
+    pub fn clear_aims(&self) {
+        self.state.lock().aims.clear();
+    }
+
     /// Crashes or cuts at the `operations`-th operation from now, counted from 1.
     pub fn arm(&self, operations: u64, stop: Stop) {
         self.state.lock().armed = Some((operations, stop));
@@ -96,7 +111,7 @@ impl SimDirectory {
         state.life != self.life || state.over
     }
 
-    /// Bytes that all files together may have; `None` for no bound.
+    /// Bytes that all files with a name may have together; `None` for no bound.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state.lock().capacity = bytes;
     }

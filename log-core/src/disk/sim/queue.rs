@@ -202,11 +202,10 @@ fn land(state: &mut State, write: &FlyingWrite) -> io::Result<usize> {
         return Ok(0);
     }
     if state.random.chance(write_error) {
-        let mut random = core::mem::replace(&mut state.random, super::state::Random::fork(0));
-        state.inode(write.inode).write_torn(write.position, bytes, &mut random);
-        state.random = random;
+        state.tear(write.inode, write.position, bytes);
         return Err(eio());
     }
+    let bytes = state.strike_write(write.inode, write.position, bytes)?;
     let blocks = bytes.len() / BLOCK_BYTES;
     let short = blocks > 1 && state.random.chance(short_write);
     let len = if short { state.random.between(1, blocks - 1) * BLOCK_BYTES } else { bytes.len() };

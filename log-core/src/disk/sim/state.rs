@@ -1,9 +1,11 @@
 //! The whole disk: names, files, chance, and the clockwork of stops.
 
+use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::aim::{Aims, Call, Effect, failure};
 use super::faults::{Faults, Stop};
 use super::image::{Image, Snapshot};
 use super::queue::InFlight;
@@ -34,6 +36,7 @@ pub(super) struct State {
     pub(super) in_flight: Vec<InFlight>,
     pub(super) locks: BTreeSet<PathBuf>,
     pub(super) faults: Faults,
+    pub(super) aims: Aims,
     pub(super) capacity: Option<u64>,
     pub(super) random: Random,
     pub(super) armed: Option<(u64, Stop)>,
@@ -54,6 +57,7 @@ impl State {
             in_flight: Vec::new(),
             locks: BTreeSet::new(),
             faults: Faults::default(),
+            aims: Aims::default(),
             capacity: None,
             random: Random(seed),
             armed: None,
@@ -127,7 +131,24 @@ impl State {
         self.life
     }
 
+    /// What is to become of a call on the file or directory `path`.
+    fn strike_name(&self, call: Call, path: &Path) -> io::Result<()> {
+        failure(self.aims.strike(call, path, &(0..u64::MAX))).map(drop)
+    }
+
+    /// What is to become of a call that touches `bytes` of file `inode`.
+    pub(super) fn strike(&self, call: Call, inode: usize, bytes: &Range<u64>) -> Option<Effect> {
+        if self.aims.is_empty() {
+            return None;
+        }
+        let named =
+            |(_, node): &(&PathBuf, &Node)| matches!(node, Node::File(file) if *file == inode);
+        let path = self.names.iter().find(named).map_or(Path::new(""), |(path, _)| path);
+        self.aims.strike(call, path, bytes)
+    }
+
     pub(super) fn open(&mut self, path: &Path, open: Open) -> io::Result<usize> {
+        self.strike_name(Call::Open, path)?;
         match (self.names.get(path), open) {
             (Some(Node::Directory), _) => Err(io::ErrorKind::IsADirectory.into()),
             (Some(Node::File(_)), Open::Create) => Err(io::ErrorKind::AlreadyExists.into()),
@@ -152,6 +173,7 @@ impl State {
     }
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        self.strike_name(Call::Rename, from)?;
         let node = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
         let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         self.check_directory(&parent)?;
@@ -183,6 +205,7 @@ impl State {
     }
 
     pub(super) fn unlink(&mut self, path: &Path) -> io::Result<()> {
+        self.strike_name(Call::Unlink, path)?;
         self.file(path)?;
         self.set_name(path, None)
     }
@@ -196,6 +219,7 @@ impl State {
     }
 
     pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
+        self.strike_name(Call::SyncDir, path)?;
         self.check_directory(path)?;
         let changes = core::mem::take(&mut self.changes);
         for (parent, change) in changes {
@@ -235,12 +259,18 @@ impl State {
     }
 
     fn has_room(&self, inode: usize, len: u64) -> bool {
-        let used: u64 = self.images.iter().map(Image::len).sum();
+        let Some(capacity) = self.capacity else { return true };
+        let bytes = |node: &Node| match node {
+            Node::File(inode) => self.images.get(*inode).map_or(0, Image::len),
+            Node::Directory => 0,
+        };
+        let used: u64 = self.names.values().map(bytes).sum();
         let grows = len.saturating_sub(self.images.get(inode).map_or(0, Image::len));
-        self.capacity.is_none_or(|capacity| grows == 0 || used + grows <= capacity)
+        grows == 0 || used + grows <= capacity
     }
 
     pub(super) fn allocate(&mut self, inode: usize, len: u64) -> io::Result<()> {
+        failure(self.strike(Call::Allocate, inode, &(0..u64::MAX)))?;
         if !self.has_room(inode, len) {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -256,12 +286,18 @@ impl State {
         at: u64,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
+        let touched = at..at.saturating_add(u64_from(buffer.len()));
+        let struck = failure(self.strike(Call::Read, inode, &touched))?;
         let Faults { read_error, short_read, .. } = self.faults;
         if self.random.chance(read_error) {
             return Err(eio());
         }
         let short = self.random.chance(short_read) && buffer.len() > 1;
-        let want = if short { self.random.between(1, buffer.len()) } else { buffer.len() };
+        let want = match struck {
+            Some(Effect::Move(most)) => most.min(buffer.len()),
+            _ if short => self.random.between(1, buffer.len()),
+            _ => buffer.len(),
+        };
         let live = self.inode(inode).live();
         let rest = live.get(usize_from(at)..).unwrap_or_default();
         let bytes = rest.len().min(want);
@@ -278,8 +314,33 @@ impl State {
         if !self.has_room(inode, at + u64_from(bytes.len())) {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        let bytes = self.strike_write(inode, at, bytes)?;
         self.inode(inode).write(at, bytes);
         Ok(bytes.len())
+    }
+
+    /// The part of a write that an aimed fault lets through. Of a failed one any sectors land.
+    pub(super) fn strike_write<'a>(
+        &mut self,
+        inode: usize,
+        at: u64,
+        bytes: &'a [u8],
+    ) -> io::Result<&'a [u8]> {
+        match failure(self.strike(Call::Write, inode, &(at..at + u64_from(bytes.len())))) {
+            Ok(Some(Effect::Move(most))) => Ok(bytes.get(..most).unwrap_or(bytes)),
+            Ok(_) => Ok(bytes),
+            Err(error) => {
+                self.tear(inode, at, bytes);
+                Err(error)
+            }
+        }
+    }
+
+    /// Lands any sectors of a write.
+    pub(super) fn tear(&mut self, inode: usize, at: u64, bytes: &[u8]) {
+        let mut random = core::mem::replace(&mut self.random, Random::fork(0));
+        self.inode(inode).write_torn(at, bytes, &mut random);
+        self.random = random;
     }
 
     /// A blocking sync: submitted and finished at once.
@@ -290,11 +351,18 @@ impl State {
 
     pub(super) fn finish_sync(&mut self, inode: usize, snapshot: Snapshot) -> io::Result<()> {
         let Faults { sync_error, lying_sync, .. } = self.faults;
+        let struck = match failure(self.strike(Call::Sync, inode, &(0..u64::MAX))) {
+            Err(error) => {
+                self.inode(inode).forsake(snapshot);
+                return Err(error);
+            }
+            Ok(struck) => struck,
+        };
         if self.random.chance(sync_error) {
             self.inode(inode).forsake(snapshot);
             return Err(eio());
         }
-        if !self.random.chance(lying_sync) {
+        if !self.random.chance(lying_sync) && struck != Some(Effect::Lie) {
             self.inode(inode).flushed(snapshot);
         }
         Ok(())

@@ -61,7 +61,12 @@ pub(super) fn assemble(
         };
         watermark.write(mark).map_err(failed("the watermark cannot be written"))?;
     }
-    let block = last_block(last).map_err(failed("the last block cannot be read"))?;
+    // A damaged log takes no appends, and its last block may be what cannot be read.
+    let block = if scan.damage.is_empty() {
+        last_block(last).map_err(failed("the last block cannot be read"))?
+    } else {
+        Vec::new()
+    };
     let start = Start {
         segment: Arc::clone(&active),
         end: scan.end,

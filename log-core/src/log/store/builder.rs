@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::identity::identify;
 use super::opening::Opening;
 use super::services::Services;
 use super::{Store, StoreInner, owner};
@@ -196,13 +197,17 @@ impl StoreBuilder {
         let marker = clean::read(&*shared.directory, &root).unwrap_or_default();
         clean::remove(&*shared.directory, &root)
             .map_err(failed("the clean marker cannot be removed"))?;
-        let (map, warnings) = Opening::new(&root, &shared).topics(&marker)?;
+        let mut warnings = Vec::new();
+        let identity = identify(&*shared.directory, &*shared.entropy, &root, &mut warnings);
+        let (map, more) = Opening::new(&root, &shared).topics(&marker)?;
+        warnings.extend(more);
         if self.drive == Drive::Thread {
             start_thread(&shared).map_err(failed("the I/O thread cannot be started"))?;
         }
         let map = Mutex::new(map);
         let services = Services::default();
-        Ok(Store(Arc::new(StoreInner { root, shared, map, services, _lock: lock, warnings })))
+        let inner = StoreInner { root, shared, map, services, identity, _lock: lock, warnings };
+        Ok(Store(Arc::new(inner)))
     }
 }
 
