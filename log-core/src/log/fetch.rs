@@ -29,6 +29,9 @@ use crate::segment::recover::Damage;
 use crate::segment::resync::{Proof, content_end, next_batch};
 use crate::segment::walk::{Stop, Walk};
 
+/// Bytes read at once on the way to the first batch: an index entry leads to within a few KiB of it.
+const SEARCH_BYTES: u64 = 16 * 1024;
+
 /// How much a fetch returns.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -299,36 +302,40 @@ impl Partition {
             Check::Starts(expected) => (Some(expected), None),
             Check::Ends(last) => (None, Some(last)),
         };
-        let mut walk = Walk::new(&**segment.file(), from, limit, expected);
-        let mut bytes = Vec::new();
-        let mut next = offset;
+        let room = usize_from(u64::from(limits.bytes_max));
+        let mut walk = Walk::new(&**segment.file(), from, limit, expected).reading(SEARCH_BYTES);
+        let (mut gathered, mut next) = (0, offset);
         loop {
             let at = walk.position();
             match walk.next() {
                 Ok((_, batch)) => {
                     expected = batch.next_offset();
+                    proof = proof.filter(|last| *last != batch.last_offset());
                     if batch.last_offset() < offset {
-                        proof = proof.filter(|last| *last != batch.last_offset());
                         continue;
                     }
-                    proof = proof.filter(|last| *last != batch.last_offset());
                     // The index lied, or damage hides the batch that belongs here.
-                    if (bytes.is_empty() && batch.base_offset() > offset) || proof.is_some() {
+                    if (gathered == 0 && batch.base_offset() > offset) || proof.is_some() {
                         let reason = "the index leads elsewhere".to_owned();
                         return Place::Bad { position: at, expected: offset, reason };
                     }
-                    let batch_bytes = batch.as_bytes();
-                    let room = usize_from(u64::from(limits.bytes_max));
-                    if !bytes.is_empty() && bytes.len() + batch_bytes.len() > room {
-                        return Place::Batches(bytes, 0, next);
+                    let bytes = batch.as_bytes().len();
+                    if gathered > 0 && gathered + bytes > room {
+                        return Place::Batches(walk.into_kept(gathered), 0, next);
                     }
-                    bytes.extend_from_slice(batch_bytes);
-                    next = batch.next_offset().unwrap_or(Offset::MAX);
-                    if bytes.len() >= room {
-                        return Place::Batches(bytes, 0, next);
+                    if gathered == 0 {
+                        // From here on what is read is what is returned: no copy of its own.
+                        walk.keep(at, u64_from(room.max(bytes)));
+                    }
+                    gathered += bytes;
+                    next = expected.unwrap_or(Offset::MAX);
+                    if gathered >= room {
+                        return Place::Batches(walk.into_kept(gathered), 0, next);
                     }
                 }
-                Err(_) if !bytes.is_empty() => return Place::Batches(bytes, 0, next),
+                Err(_) if gathered > 0 => {
+                    return Place::Batches(walk.into_kept(gathered), 0, next);
+                }
                 Err(Stop::End) if at >= limit => return Place::Beyond,
                 Err(stop) => {
                     let reason = match stop {

@@ -85,6 +85,28 @@ impl<'a> Walk<'a> {
         Self { window: Window::new(file, limit), at: from.get().into(), limit, expected }
     }
 
+    /// The same, reading no more than `bytes` ahead: for a walk that is not to go far.
+    pub(crate) const fn reading(mut self, bytes: u64) -> Self {
+        self.window.ahead = bytes;
+        self
+    }
+
+    /// Keeps what is read from byte `at` on, and reads `bytes` of it at once.
+    pub(crate) fn keep(&mut self, at: u64, bytes: u64) {
+        self.window.keep(at, bytes);
+    }
+
+    /// The first `bytes` of what was kept.
+    pub(crate) fn into_kept(self, bytes: usize) -> Vec<u8> {
+        let mut kept = self.window.bytes;
+        kept.truncate(bytes);
+        // Readers hold on to what they were given: not to twice as much.
+        if kept.capacity() / 2 > bytes {
+            kept.shrink_to_fit();
+        }
+        kept
+    }
+
     /// Where the next batch starts.
     pub(crate) const fn position(&self) -> u64 {
         self.at
@@ -155,19 +177,27 @@ pub(crate) struct Window<'a> {
     limit: u64,
     start: u64,
     bytes: Vec<u8>,
+    /// Bytes read at once.
+    ahead: u64,
+    /// Whether it grows instead of moving on.
+    kept: bool,
 }
 
 impl<'a> Window<'a> {
     /// A window that never looks at or past byte `limit`.
     pub(crate) const fn new(file: &'a dyn File, limit: u64) -> Self {
-        Self { file, limit, start: 0, bytes: Vec::new() }
+        Self { file, limit, start: 0, bytes: Vec::new(), ahead: WINDOW_BYTES, kept: false }
     }
 
     /// Up to `len` bytes from `at`; fewer only at the limit or the end of the file.
     pub(crate) fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
         let held = self.start..self.start + u64_from(self.bytes.len());
         if !(held.contains(&at) && at + len <= held.end) {
-            self.load(at, len.max(WINDOW_BYTES)).or_else(|_| self.load(at, len))?;
+            if self.kept {
+                self.grow(at + len.max(self.ahead)).or_else(|_| self.grow(at + len))?;
+            } else {
+                self.load(at, len.max(self.ahead)).or_else(|_| self.load(at, len))?;
+            }
         }
         let from = usize_from(at - self.start);
         let rest = self.bytes.get(from..).unwrap_or_default();
@@ -188,6 +218,35 @@ impl<'a> Window<'a> {
             at += u64_from(bytes.len());
         }
         Ok(None)
+    }
+
+    /// Starts at `at`, which is held, and stays there: what is read later is added.
+    fn keep(&mut self, at: u64, ahead: u64) {
+        let before = usize_from(at.saturating_sub(self.start)).min(self.bytes.len());
+        self.bytes.drain(..before);
+        self.start = at;
+        self.kept = true;
+        // All at once, so that nothing is moved again. What cannot be read shows when it is asked for.
+        let _later = self.grow(at + ahead);
+        self.ahead = 0;
+    }
+
+    /// Adds what stands behind the window, up to byte `end`; after an error it is as it was.
+    fn grow(&mut self, end: u64) -> io::Result<()> {
+        let held = self.bytes.len();
+        let len = usize_from(end.min(self.limit).saturating_sub(self.start));
+        if len <= held {
+            return Ok(());
+        }
+        // Fresh memory is zero already; growing the old would write all of it once more.
+        let mut grown = vec![0; len];
+        if let Some((old, new)) = grown.split_at_mut_checked(held) {
+            old.copy_from_slice(&self.bytes);
+            let read = read_full(self.file, self.start + u64_from(held), new)?;
+            grown.truncate(held + read);
+        }
+        self.bytes = grown;
+        Ok(())
     }
 
     fn load(&mut self, at: u64, len: u64) -> io::Result<()> {
