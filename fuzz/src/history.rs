@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   step ─▶ traffic.rs   append, read                 after each   check: what must always hold
+//!       └─▶ produce.rs   producers that send again until they know
 //!       └─▶ lives.rs     crash, cut, close, reopen    after each   judge: what the next life finds
 //!       └─▶ rot.rs       stored bytes change
 //! ```
@@ -14,12 +15,14 @@ use log_core::disk::sim::{Faults, SimDirectory, Stop};
 use log_core::ids::TimestampMs;
 use log_core::{Log, Store};
 
+use self::produce::{Sender, senders};
 use crate::chance::Chance;
 use crate::op::Op;
 use crate::oracle::Ledger;
 use crate::plan::{Plan, Weather};
 
 mod lives;
+mod produce;
 mod read;
 mod rot;
 mod traffic;
@@ -43,6 +46,10 @@ pub struct Stats {
     pub cuts: u64,
     /// Openings.
     pub opens: u64,
+    /// Batches sent again and known.
+    pub repeats: u64,
+    /// Producers' batches refused.
+    pub refusals: u64,
 }
 
 impl core::ops::AddAssign for Stats {
@@ -52,6 +59,8 @@ impl core::ops::AddAssign for Stats {
         self.crashes += other.crashes;
         self.cuts += other.cuts;
         self.opens += other.opens;
+        self.repeats += other.repeats;
+        self.refusals += other.refusals;
     }
 }
 
@@ -101,6 +110,8 @@ struct History<'a> {
     store: Option<Store>,
     logs: Vec<Log>,
     ledgers: Vec<Ledger>,
+    /// The producers of each partition.
+    senders: Vec<Vec<Sender>>,
     /// Whether the topic is known to be durable.
     created: bool,
     /// What an armed stop will be.
@@ -129,6 +140,7 @@ impl<'a> History<'a> {
             store: None,
             logs: Vec::new(),
             ledgers: (0..plan.partitions).map(|_| Ledger::default()).collect(),
+            senders: senders(plan.partitions),
             created: false,
             armed: None,
             rotten: false,
@@ -152,6 +164,17 @@ impl<'a> History<'a> {
         match *op {
             Op::Append { partition, records, bytes, durability, raw } => {
                 self.append(partition, records, bytes, durability, raw)
+            }
+            Op::Produce { partition, producer, records, bytes, durability } => {
+                self.produce((partition, producer), records, bytes, durability)
+            }
+            Op::Retry { partition, producer, which, durability } => {
+                self.retry((partition, producer), which, durability)
+            }
+            Op::Wrong { partition, producer, kind } => self.wrong((partition, producer), kind),
+            Op::Bump { partition, producer } => {
+                self.bump(partition, producer);
+                Ok(())
             }
             Op::Hostile { partition, bits } => self.hostile(partition, bits),
             Op::Turns(turns) => {
@@ -239,6 +262,7 @@ impl<'a> History<'a> {
         }
         self.settle()?;
         self.check()?;
+        self.drain()?;
         if self.done {
             return Ok(());
         }

@@ -12,6 +12,14 @@ use log_core::Durability;
 pub enum Op {
     /// Append `records` records of about `bytes` bytes.
     Append { partition: u64, records: u64, bytes: u64, durability: Durability, raw: Raw },
+    /// A producer's next batch; first it sends what is in doubt.
+    Produce { partition: u64, producer: u64, records: u64, bytes: u64, durability: Durability },
+    /// A producer sends one of its batches again: under way, in doubt, or long acknowledged.
+    Retry { partition: u64, producer: u64, which: u64, durability: Durability },
+    /// A gap, an overlap, an old epoch, an unknown producer.
+    Wrong { partition: u64, producer: u64, kind: u64 },
+    /// A producer begins a new epoch.
+    Bump { partition: u64, producer: u64 },
     /// Bytes that are no batch, given to the raw append.
     Hostile { partition: u64, bits: u64 },
     /// Steps of the store's I/O.

@@ -22,7 +22,37 @@ pub struct Entry {
     pub level: Durability,
     /// Its ticket, until that is answered.
     pub ticket: Option<Ticket>,
+    /// Whose it is, where it has a producer.
+    pub tag: Option<Tag>,
+    /// The highest level it was acknowledged at, in this life.
+    pub acked: Option<Durability>,
 }
+
+/// A producer's batch, by its numbers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_structs, missing_docs, reason = "test machinery")]
+pub struct Tag {
+    pub id: i64,
+    pub epoch: i16,
+    pub sequence: i32,
+    pub records: i32,
+}
+
+/// What has to become of a producer's batch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "test machinery")]
+pub enum Expect {
+    /// It is appended.
+    Append,
+    /// It is the batch of this entry.
+    Duplicate(usize),
+    /// It is refused with this code.
+    Refused(i16),
+}
+
+/// A producer as a reader of the log knows it: id, epoch, and the last five batches of it, newest
+/// first, each by first sequence, first and last offset.
+pub type Known = (i64, i16, Vec<(i32, i64, i64)>);
 
 impl Entry {
     const fn next(&self) -> i64 {
@@ -43,6 +73,8 @@ pub struct Ledger {
     end_floor: i64,
     /// The highest high watermark seen in this life.
     high_watermark: i64,
+    /// Repetitions that wait for their answer: of which entry, at which level.
+    repeats: Vec<(usize, Durability, Ticket)>,
 }
 
 /// A record as it was read: offset and what it says.
@@ -67,12 +99,8 @@ impl Ledger {
             match outcome {
                 Ok(appended) if appended.base_offset.get() == entry.base => {
                     acked += 1;
-                    if entry.level != Durability::Buffered {
-                        self.crash_floor = self.crash_floor.max(index + 1);
-                    }
-                    if entry.level == Durability::Synced {
-                        self.cut_floor = self.cut_floor.max(index + 1);
-                    }
+                    let level = entry.level;
+                    self.acknowledge(index, level);
                 }
                 Ok(appended) => {
                     return Err(format!("{appended:?} acks the batch at {}", entry.base));
@@ -81,13 +109,108 @@ impl Ledger {
                 Err(error) => return Err(format!("accepted, then {error} (D8)")),
             }
         }
+        for (index, level, ticket) in core::mem::take(&mut self.repeats) {
+            match ticket.try_result() {
+                None => self.repeats.push((index, level, ticket)),
+                Some(Ok(appended)) => {
+                    acked += 1;
+                    let base = self.entries[index].base;
+                    if !appended.duplicate || appended.base_offset.get() != base {
+                        return Err(format!("{appended:?} repeats the batch at {base} (I2)"));
+                    }
+                    self.acknowledge(index, level);
+                }
+                Some(Err(AppendError::Indeterminate(_))) => failed += 1,
+                Some(Err(error)) => return Err(format!("known, then {error} (D8)")),
+            }
+        }
         Ok((acked, failed))
+    }
+
+    /// The batch of `index` is acknowledged at `level`, and with it all before it: whatever the
+    /// answer was to, it outlives what its level says (D9).
+    fn acknowledge(&mut self, index: usize, level: Durability) {
+        let entry = &mut self.entries[index];
+        entry.acked = entry.acked.max(Some(level));
+        if level != Durability::Buffered {
+            self.crash_floor = self.crash_floor.max(index + 1);
+        }
+        if level == Durability::Synced {
+            self.cut_floor = self.cut_floor.max(index + 1);
+        }
     }
 
     /// Whether anybody still waits for an answer.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        self.entries.iter().any(|entry| entry.ticket.is_some())
+        !self.repeats.is_empty() || self.entries.iter().any(|entry| entry.ticket.is_some())
+    }
+
+    /// The batch of `entry` was sent again and is said to be known.
+    pub fn repeated(&mut self, entry: usize, level: Durability, ticket: Ticket) {
+        self.repeats.push((entry, level, ticket));
+    }
+
+    /// Whether the batch was acknowledged as durable in this life.
+    #[must_use]
+    pub fn is_acked(&self, tag: &Tag) -> bool {
+        let synced = Some(Durability::Synced);
+        self.entries.iter().any(|entry| entry.tag == Some(*tag) && entry.acked == synced)
+    }
+
+    /// The producer's batches in the log, newest first.
+    fn batches(&self, id: i64) -> impl Iterator<Item = (usize, Tag)> {
+        let tagged = |(index, entry): (usize, &Entry)| Some((index, entry.tag?));
+        self.entries
+            .iter()
+            .enumerate()
+            .rev()
+            .filter_map(tagged)
+            .filter(move |found| found.1.id == id)
+    }
+
+    /// What has to become of a batch, going by nothing but the batches in the log (I1, I2).
+    #[must_use]
+    pub fn verdict(&self, tag: &Tag) -> Expect {
+        let Some((_, last)) = self.batches(tag.id).next() else {
+            return if tag.sequence == 0 { Expect::Append } else { Expect::Refused(59) };
+        };
+        if tag.epoch < last.epoch {
+            return Expect::Refused(47);
+        }
+        if tag.epoch > last.epoch {
+            return if tag.sequence == 0 { Expect::Append } else { Expect::Refused(45) };
+        }
+        let known: Vec<_> =
+            self.batches(tag.id).take_while(|found| found.1.epoch == tag.epoch).take(5).collect();
+        if let Some((index, _)) = known.iter().find(|(_, known)| known == tag) {
+            return Expect::Duplicate(*index);
+        }
+        let oldest = known.last().map_or(0, |(_, known)| known.sequence);
+        match tag.sequence {
+            next if next == last.sequence + last.records => Expect::Append,
+            early if early + tag.records <= oldest => Expect::Refused(46),
+            _ => Expect::Refused(45),
+        }
+    }
+
+    /// What a reader of the log knows of its producers, ascending by id.
+    #[must_use]
+    pub fn producers(&self) -> Vec<Known> {
+        let mut ids: Vec<i64> =
+            self.entries.iter().filter_map(|entry| Some(entry.tag?.id)).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let describe = |id| {
+            let epoch = self.batches(id).next().map_or(0, |(_, last)| last.epoch);
+            let batches = self.batches(id).take_while(|found| found.1.epoch == epoch).take(5);
+            let batches = batches.map(|(index, tag)| {
+                let base = self.entries[index].base;
+                (tag.sequence, base, base + i64::from(tag.records) - 1)
+            });
+            (id, epoch, batches.collect())
+        };
+        ids.into_iter().map(describe).collect()
     }
 
     /// A reader saw everything below `next_offset`.
@@ -174,7 +297,8 @@ impl Ledger {
         }
         self.end_floor = end;
         self.entries.truncate(batches);
-        self.entries.iter_mut().for_each(|entry| entry.ticket = None);
+        self.entries.iter_mut().for_each(|entry| (entry.ticket, entry.acked) = (None, None));
+        self.repeats.clear();
         self.crash_floor = batches;
         self.cut_floor = batches;
         self.high_watermark = 0;

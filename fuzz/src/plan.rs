@@ -64,6 +64,8 @@ impl Plan {
         let (mut plan, swarm) = Self::settings(c, seed, None);
         let steps = 20 + c.below(120);
         plan.ops = (0..steps).map(|_| step(c, &swarm, plan.weather)).collect();
+        // Chance of their own: what a seed did before there were producers, it does still.
+        plan.mix_in_producers(&mut Chance::new(seed ^ 0x5E90_E4CE));
         plan
     }
 
@@ -78,6 +80,19 @@ impl Plan {
             plan.ops.push(next);
         }
         plan
+    }
+
+    /// Puts producers' steps between the others, in two histories of three.
+    fn mix_in_producers(&mut self, c: &mut Chance) {
+        let share = c.pick(&[0, 1, 3]);
+        let lean = Lean::new(c);
+        let others = core::mem::take(&mut self.ops);
+        for op in others {
+            for _ in 0..c.below(2 * share + 1) {
+                self.ops.push(lean.step(c));
+            }
+            self.ops.push(op);
+        }
     }
 
     /// Everything but the steps.
@@ -115,6 +130,39 @@ impl Plan {
             (swarm.bytes_max, swarm.records_max) = (1500, 2);
         }
         (plan, swarm)
+    }
+}
+
+/// What the producers of a history lean to.
+struct Lean {
+    weights: [u64; 4],
+    durability: [u64; 3],
+    /// Partitions and producers that are used: few, so that one has much to do.
+    few: u64,
+}
+
+impl Lean {
+    fn new(c: &mut Chance) -> Self {
+        Self {
+            weights: [6 + c.below(20), c.below(12), c.below(4), c.below(3)],
+            durability: [c.below(4), c.below(3), 1 + c.below(4)],
+            few: 1 + c.below(4),
+        }
+    }
+
+    fn step(&self, c: &mut Chance) -> Op {
+        let (partition, producer) = (c.below(self.few), c.below(self.few));
+        let levels = [Durability::Buffered, Durability::Written, Durability::Synced];
+        let durability = levels[weighted(c, &self.durability)];
+        match weighted(c, &self.weights) {
+            0 => {
+                let (records, bytes) = (1 + c.below(4), 8 + c.below(200));
+                Op::Produce { partition, producer, records, bytes, durability }
+            }
+            1 => Op::Retry { partition, producer, which: c.next(), durability },
+            2 => Op::Wrong { partition, producer, kind: c.next() },
+            _ => Op::Bump { partition, producer },
+        }
     }
 }
 

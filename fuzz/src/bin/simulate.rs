@@ -162,13 +162,15 @@ fn simulate(options: &Options) -> (bool, String) {
     }
     let done = next.into_inner().min(total);
     let closing = format!(
-        "simulate: {done} histories, {} failed, {} crashes, {} cuts, {} opens, {} appends, {} acks, base {:#x}, {} s",
+        "simulate: {done} histories, {} failed, {} crashes, {} cuts, {} opens, {} appends, {} acks, {} repeats, {} refusals, base {:#x}, {} s",
         failures.len(),
         stats.crashes,
         stats.cuts,
         stats.opens,
         stats.appends,
         stats.acks,
+        stats.repeats,
+        stats.refusals,
         options.base,
         start.elapsed().as_secs()
     );

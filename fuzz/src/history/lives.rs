@@ -198,6 +198,8 @@ impl History<'_> {
             }
             let end = log.log_end_offset().get();
             self.ledgers[index].recover(stop, &found, end).map_err(what)?;
+            self.check_producers(index)?;
+            self.doubt(index);
             if stop.is_none() && self.plan.weather == Weather::Calm && !report.clean {
                 let opens = self.stats.opens;
                 if opens > 1 {
@@ -237,6 +239,8 @@ impl History<'_> {
                     } else if damaged.is_empty() {
                         let end = log.log_end_offset().get();
                         self.ledgers[index].recover(Some(Stop::Crash), &found, end)?;
+                        self.check_producers(index)?;
+                        self.doubt(index);
                     } else {
                         return Err(format!("a reopened partition is damaged: {damaged:?}"));
                     }

@@ -18,7 +18,17 @@ impl History<'_> {
 
     /// A batch whose records say who they are: a number, then that many bytes of it.
     pub(super) fn batch(&mut self, records: u64, bytes: u64) -> (RecordBatch, Vec<u64>) {
-        let mut builder = BatchBuilder::new(BatchOptions::new());
+        self.batch_of(BatchOptions::new(), records, bytes)
+    }
+
+    /// The same of a producer.
+    pub(super) fn batch_of(
+        &mut self,
+        options: BatchOptions,
+        records: u64,
+        bytes: u64,
+    ) -> (RecordBatch, Vec<u64>) {
+        let mut builder = BatchBuilder::new(options);
         let mut ids = Vec::new();
         for _ in 0..records {
             let id = self.next_id << 16 | bytes & 0xFFFF;
@@ -69,7 +79,14 @@ impl History<'_> {
                 }
                 // A gap's filler belongs to the append, so the ticket names the filler's offset.
                 let ticket = (!gap).then_some(ticket);
-                self.ledgers[index].entries.push(Entry { base, ids, level, ticket });
+                self.ledgers[index].entries.push(Entry {
+                    base,
+                    ids,
+                    level,
+                    ticket,
+                    tag: None,
+                    acked: None,
+                });
                 Ok(())
             }
             Err(AppendError::NotAppended(refusal)) => {
