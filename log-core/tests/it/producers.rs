@@ -222,6 +222,97 @@ fn a_coordinators_marker_ends_the_transaction_and_its_predecessors_are_fenced() 
     assert_eq!(log.log_end_offset().get(), 3);
 }
 
+/// Row 85: what a batch says of its producer does not fit together.
+#[test]
+fn row_85_a_batch_that_contradicts_itself_is_refused_at_every_door() {
+    let log = new_log(&Store::in_memory());
+    for (what, options) in [
+        ("transactional, nobody's", BatchOptions::new().transactional()),
+        ("no epoch", options(7, -1, 0)),
+        ("no sequence", options(7, 0, -1)),
+    ] {
+        let batch = build(options, 1);
+        let built = log.append(batch.clone(), Durability::Buffered).unwrap_err();
+        let raw = log.append_raw(batch.as_bytes(), Durability::Buffered).unwrap_err();
+        assert_eq!((code(&built), code(&raw)), (87, 87), "{what}");
+        let kept = log.replicate_raw(&placed(batch, 0), Durability::Buffered);
+        match kept {
+            // What a coordinator appends has no sequence.
+            Ok(_) => assert_eq!(what, "no sequence"),
+            Err(error) => assert_eq!(code(&error), 87, "{what}"),
+        }
+    }
+    // Below −1 a batch cannot even be read: producer id, epoch, sequence.
+    for at in [43, 51, 53] {
+        let mut bytes = from(7, 0, 0, 1).into_bytes();
+        bytes[at] = 0x80;
+        for door in [Log::append_raw, Log::replicate_raw] {
+            assert_eq!(code(&door(&log, &bytes, Durability::Buffered).unwrap_err()), 87, "{at}");
+        }
+    }
+}
+
+/// Row 86: as many producers as somebody cares to make up.
+#[test]
+fn row_86_producers_without_end_take_bounded_memory() {
+    let clock = ManualClock::new(TimestampMs::new(0));
+    let store = Store::builder()
+        .directory(Arc::new(MemoryDirectory::new()))
+        .clock(Arc::new(clock.clone()))
+        .drive(Drive::Inline)
+        .producers_max(10_000)
+        .open("/")
+        .unwrap();
+    let log = new_log(&store);
+    let mut full = 0;
+    for id in 0..12_000 {
+        match log.append(from(id, 0, 0, 1), Durability::Buffered) {
+            Ok(_) => {}
+            Err(error) => full += i32::from(code(&error) == 44),
+        }
+    }
+    let info = log.info();
+    assert_eq!((full, info.producers_count), (2_000, 10_000));
+    assert!(info.producers_bytes <= 96 * 10_000, "{}", info.producers_bytes);
+    clock.advance(Duration::from_hours(25));
+    // Each append forgets some who expired.
+    for sequence in 0..700 {
+        append(&log, from(20_000, 0, sequence, 1));
+    }
+    assert_eq!(log.info().producers_count, 1);
+    assert_eq!(log.largest_producer_id(), Some(producer(20_000)));
+}
+
+/// Row 95: the largest sequence is inside a batch, and nothing is special about it.
+#[test]
+fn row_95_sequences_go_on_from_zero_inside_a_batch_also_after_a_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let log = new_log(&store);
+    let near = placed(from(7, 0, i32::MAX - 4, 3), 0);
+    log.replicate_raw(&near, Durability::Synced).unwrap().wait().unwrap();
+    assert_eq!(append(&log, from(7, 0, i32::MAX - 1, 5)).base_offset.get(), 3);
+    assert_eq!(append(&log, from(7, 0, 3, 1)).base_offset.get(), 8);
+    store.close().unwrap();
+    drop((log, store));
+    fs::remove_file(dir.path().join("oncelog.clean")).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let log = store.log(&partition(0)).unwrap();
+    let across = append(&log, from(7, 0, i32::MAX - 1, 5));
+    assert_eq!((across.duplicate, across.base_offset.get()), (true, 3));
+    assert!(append(&log, from(7, 0, i32::MAX - 4, 3)).duplicate);
+    let overlap = log.append(from(7, 0, i32::MAX, 4), Durability::Synced).unwrap_err();
+    assert_eq!(code(&overlap), 45);
+    assert_eq!(append(&log, from(7, 0, 4, 1)).base_offset.get(), 9);
+    let sequences: Vec<(i32, i32)> = log.producers()[0]
+        .batches
+        .iter()
+        .map(|batch| (batch.base_sequence.get(), batch.last_sequence.get()))
+        .collect();
+    let max = i32::MAX;
+    assert_eq!(sequences, [(4, 4), (3, 3), (max - 1, 2), (max - 4, max - 2)]);
+}
+
 /// A directory with three producers over several segments.
 struct Scene {
     dir: tempfile::TempDir,

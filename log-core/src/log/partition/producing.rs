@@ -14,7 +14,7 @@ use super::{Offsets, Partition, Prepared};
 use crate::clock::Clock;
 use crate::config::Durability;
 use crate::error::NotAppended;
-use crate::format::Batches;
+use crate::format::{BatchView, Batches};
 use crate::ids::{Offset, ProducerEpoch, Sequence};
 use crate::log::head::Head;
 use crate::log::ticket::{Appended, Ticket};
@@ -45,9 +45,10 @@ impl Producing {
     pub(super) fn of(prepared: &Prepared, origin: Origin) -> Result<Self, NotAppended> {
         let mut found = Vec::new();
         for placed in Batches::new(&prepared.bytes).map_while(Result::ok) {
-            let Some(batch) = ProducerBatch::of(&placed.batch)? else { continue };
+            let batch = ProducerBatch::of(&placed.batch)?;
+            check(&placed.batch, batch.as_ref(), origin)?;
+            let Some(batch) = batch else { continue };
             if matches!(prepared.offsets, Offsets::Next { .. }) {
-                check_client(&batch, origin)?;
                 return Ok(Self::New(batch, origin));
             }
             found.push((placed.batch.base_offset(), batch));
@@ -80,9 +81,19 @@ impl Producing {
     }
 }
 
-/// What a client has to say of itself (Kafka `LogValidator`).
-fn check_client(batch: &ProducerBatch, origin: Origin) -> Result<(), NotAppended> {
+/// What a batch has to say of its producer (Kafka `LogValidator`, `DefaultRecordBatch`).
+fn check(
+    view: &BatchView<'_>,
+    batch: Option<&ProducerBatch>,
+    origin: Origin,
+) -> Result<(), NotAppended> {
     let refuse = |reason: &str| Err(NotAppended::InvalidRecord { reason: reason.to_owned() });
+    let Some(batch) = batch else {
+        // A marker that was compacted away names its producer, and a control batch of KRaft is in
+        // no transaction.
+        let nobodys = view.is_transactional() && !view.producer_id().is_some();
+        return if nobodys { refuse("it is transactional but names no producer") } else { Ok(()) };
+    };
     if batch.producer_epoch == ProducerEpoch::NONE {
         return refuse("it names a producer but no epoch");
     }
