@@ -5,6 +5,8 @@ compile_error!(
     "oncelog needs 64-bit Linux: its promise rests on fdatasync and io_uring as Linux has them"
 );
 
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod callback;
 pub mod clock;
 mod config;

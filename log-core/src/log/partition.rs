@@ -155,7 +155,10 @@ impl Partition {
         durability: Durability,
     ) -> Result<Admission, NotAppended> {
         head.admit()?;
-        let place = match self.judge(head, producing, durability)? {
+        // As late as the last flush where one is due anyway: reading the clock for each append would
+        // cost as much as the verdict.
+        let now = head.oldest_unflushed.unwrap_or_else(|| self.shared.clock.tick());
+        let place = match self.judge(head, producing, durability, now)? {
             Judged::Goes(place) => place,
             Judged::Known(ticket) => {
                 let tell = !ticket.is_done();
@@ -193,14 +196,12 @@ impl Partition {
         head.first_timestamp.get_or_insert(prepared.max_timestamp);
         head.end = end;
         head.frontiers.accept(next);
-        producing.remember(head, place, base, &*self.shared.clock);
+        producing.remember(head, place, base, now);
         // What nobody waits for goes with the next flush, unless it is the first to need one.
         let tell = durability != Durability::Buffered
             || head.oldest_unflushed.is_none()
             || head.pending.has_full_chunk();
-        if head.oldest_unflushed.is_none() {
-            head.oldest_unflushed = Some(self.shared.clock.tick());
-        }
+        head.oldest_unflushed.get_or_insert(now);
         let appended = Appended {
             base_offset: base,
             last_offset: incoming.last_offset,

@@ -160,39 +160,44 @@ impl Producers {
         now: Tick,
     ) -> Option<CompletedTransaction> {
         let index = place.0.unwrap_or_else(|| self.add(batch.producer_id));
+        let mut entry = *self.entries.get(index)?;
         let last_offset = batch.last_offset(base_offset);
-        self.begin_epoch(index, batch.producer_epoch.get());
-        let known = match batch.content {
-            Content::Marker(_) => None,
-            Content::Plain | Content::Transactional => Some(Batch {
-                last_offset: last_offset.get(),
-                timestamp: batch.max_timestamp.get(),
-                last_sequence: batch.last_sequence().get(),
-                offset_delta: batch.last_offset_delta,
-            }),
-        };
-        if let Some(known) = known {
-            self.remember(index, known);
+        if entry.epoch != batch.producer_epoch.get() {
+            // Batches of an earlier epoch are forgotten.
+            entry.epoch = batch.producer_epoch.get();
+            entry.batches = 0;
+            self.free_block(core::mem::replace(&mut entry.older, NO_BLOCK));
         }
-        let entry = self.entries.get_mut(index)?;
         entry.last_timestamp = batch.max_timestamp.get();
         entry.appended = Stamp::at(now);
-        let first = entry.txn_first_offset();
-        let completed = match (batch.content, first) {
-            (Content::Transactional, None) => {
-                entry.txn_first_offset = base_offset.get();
-                let alone = self.transactions.begin(base_offset, batch.producer_id);
-                debug_assert!(alone, "two batches at offset {base_offset}");
-                None
-            }
+        let completed = match (batch.content, entry.txn_first_offset()) {
             (Content::Marker(marker), first) => {
                 entry.txn_first_offset = -1;
                 entry.coordinator_epoch = marker.coordinator_epoch;
                 let (id, result) = (batch.producer_id, marker.result);
                 first.map(|first| self.transactions.end(id, first, last_offset, result))
             }
+            (Content::Transactional, None) => {
+                entry.txn_first_offset = base_offset.get();
+                let alone = self.transactions.begin(base_offset, batch.producer_id);
+                debug_assert!(alone, "two batches at offset {base_offset}");
+                None
+            }
             (Content::Plain, _) | (Content::Transactional, Some(_)) => None,
         };
+        if !matches!(batch.content, Content::Marker(_)) {
+            self.push_older(&mut entry);
+            entry.last = Batch {
+                last_offset: last_offset.get(),
+                timestamp: batch.max_timestamp.get(),
+                last_sequence: batch.last_sequence().get(),
+                offset_delta: batch.last_offset_delta,
+            };
+            entry.batches = (entry.batches + 1).min(u8::try_from(BATCHES_MAX).unwrap_or(u8::MAX));
+        }
+        if let Some(place) = self.entries.get_mut(index) {
+            *place = entry;
+        }
         self.check_state(index);
         completed
     }
@@ -287,37 +292,15 @@ impl Producers {
         }
     }
 
-    /// Batches of an earlier epoch are forgotten.
-    #[inline]
-    fn begin_epoch(&mut self, index: u32, epoch: i16) {
-        if self.entries.get(index).is_none_or(|entry| entry.epoch == epoch) {
-            return;
+    /// Puts the last batch of `entry` in front of the older ones, the oldest of five is forgotten.
+    fn push_older(&mut self, entry: &mut Entry) {
+        let Some(before) = entry.last().copied() else { return };
+        if entry.older == NO_BLOCK {
+            entry.older = self.take_block();
         }
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.epoch = epoch;
-            entry.batches = 0;
-            let block = core::mem::replace(&mut entry.older, NO_BLOCK);
-            self.free_block(block);
-        }
-    }
-
-    /// Adds `batch` in front of those remembered; the sixth is forgotten.
-    fn remember(&mut self, index: u32, batch: Batch) {
-        let Some(entry) = self.entries.get(index) else { return };
-        let (before, mut block) = (entry.last().copied(), entry.older);
-        if let Some(before) = before {
-            if block == NO_BLOCK {
-                block = self.take_block();
-            }
-            if let Some(older) = self.older.get_mut(block) {
-                older.copy_within(..OLDER_MAX - 1, 1);
-                older[0] = before;
-            }
-        }
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.last = batch;
-            entry.older = block;
-            entry.batches = (entry.batches + 1).min(u8::try_from(BATCHES_MAX).unwrap_or(u8::MAX));
+        if let Some(older) = self.older.get_mut(entry.older) {
+            older.copy_within(..OLDER_MAX - 1, 1);
+            older[0] = before;
         }
     }
 

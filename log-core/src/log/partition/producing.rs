@@ -11,7 +11,7 @@
 //! takes the whole partition offline, no batch of a producer follows one that failed (I5).
 
 use super::{Offsets, Partition, Prepared};
-use crate::clock::Clock;
+use crate::clock::Tick;
 use crate::config::Durability;
 use crate::error::NotAppended;
 use crate::format::{BatchView, Batches};
@@ -57,22 +57,15 @@ impl Producing {
     }
 
     /// Remembers what was just given its place in the log, the first batch at `base`.
-    pub(super) fn remember(
-        &self,
-        head: &mut Head,
-        place: Option<Place>,
-        base: Offset,
-        clock: &dyn Clock,
-    ) {
+    pub(super) fn remember(&self, head: &mut Head, place: Option<Place>, base: Offset, now: Tick) {
         match self {
             Self::Nobody => {}
             Self::New(batch, _) => {
                 if let Some(place) = place {
-                    head.producers.apply(place, batch, base, clock.tick());
+                    head.producers.apply(place, batch, base, now);
                 }
             }
             Self::Kept(batches) => {
-                let now = clock.tick();
                 for (base, batch) in batches {
                     head.producers.replay(batch, *base, now);
                 }
@@ -116,6 +109,7 @@ impl Partition {
         head: &mut Head,
         producing: &Producing,
         durability: Durability,
+        now: Tick,
     ) -> Result<Judged, NotAppended> {
         let (batch, origin) = match producing {
             Producing::Nobody => return Ok(Judged::Goes(None)),
@@ -125,7 +119,6 @@ impl Partition {
                 return Ok(Judged::Goes(None));
             }
         };
-        let now = self.shared.clock.tick();
         head.producers.sweep(now);
         let mut checked = head.producers.check(batch, origin);
         if matches!(checked, Err(NotAppended::ProducersFull { .. }))

@@ -158,6 +158,7 @@ impl Producers {
         let mut reader = Reader(bytes.get(MAGIC.len() + 4..bytes.len() - SUM_BYTES).unwrap_or(&[]));
         let largest_id = reader.i64().ok_or(StateError::Frame("it is cut off"))?;
         let mut producers = Self::new(limits, seed);
+        producers.table.reserve(usize_from_u32(count));
         let mut before = -1;
         for index in 0..count {
             let broken = |what| StateError::Producer { index, count, what };
@@ -192,6 +193,7 @@ impl Producers {
     ) -> Result<Self, StateError> {
         let mut producers = Self::new(limits, seed);
         let count = u32_saturated(entries.len());
+        producers.table.reserve(entries.len());
         for (index, snapshot) in (0..).zip(entries) {
             let broken = |what| StateError::Producer { index, count, what };
             let last = snapshot.last_offset.map(|last_offset| Batch {

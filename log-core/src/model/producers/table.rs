@@ -76,10 +76,17 @@ impl Table {
         }
     }
 
+    /// Makes room for `entries` more, so that adding them moves nothing.
+    pub(super) fn reserve(&mut self, entries: usize) {
+        while 4 * (self.taken + entries) > 3 * self.slots.len() {
+            self.grow_to((4 * (self.taken + entries)).div_ceil(3).next_power_of_two());
+        }
+    }
+
     /// Adds an entry, which is not there yet.
     pub(super) fn insert(&mut self, tag: Tag, index: u32) {
         if 4 * (self.taken + 1) > 3 * self.slots.len() {
-            self.grow();
+            self.grow_to((2 * self.slots.len()).max(SLOTS_MIN));
         }
         self.place(slot(tag, index));
         self.taken += 1;
@@ -124,8 +131,8 @@ impl Table {
         }
     }
 
-    fn grow(&mut self) {
-        let size = (2 * self.slots.len()).max(SLOTS_MIN);
+    fn grow_to(&mut self, size: usize) {
+        let size = size.max(SLOTS_MIN);
         let old = core::mem::replace(&mut self.slots, vec![0; size]);
         for slot in old.into_iter().filter(|slot| *slot != 0) {
             self.place(slot);
