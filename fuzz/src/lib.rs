@@ -28,5 +28,6 @@ pub mod op;
 pub mod oracle;
 pub mod plan;
 pub mod reference;
+pub mod retry;
 pub mod sweep;
 pub mod targets;

@@ -38,10 +38,10 @@ fn batch(sequence: i32) -> RecordBatch {
 fn values(log: &Log) -> Vec<String> {
     let limits = FetchLimits::default();
     let fetched = log.fetch(Offset::ZERO, limits, IsolationLevel::ReadUncommitted).unwrap();
-    let value = |record: Result<log_core::format::RecordView<'_>, _>| {
-        String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap()
-    };
-    fetched.records().map(value).collect()
+    fetched
+        .records()
+        .map(|record| String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap())
+        .collect()
 }
 
 #[test]
