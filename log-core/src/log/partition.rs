@@ -155,9 +155,7 @@ impl Partition {
         durability: Durability,
     ) -> Result<Admission, NotAppended> {
         head.admit()?;
-        // As late as the last flush where one is due anyway: reading the clock for each append would
-        // cost as much as the verdict.
-        let now = head.oldest_unflushed.unwrap_or_else(|| self.shared.clock.tick());
+        let now = self.recently(head);
         let place = match self.judge(head, producing, durability, now)? {
             Judged::Goes(place) => place,
             Judged::Known(ticket) => {

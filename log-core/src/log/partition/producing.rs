@@ -10,9 +10,11 @@
 //! where that batch ends. And since a batch is judged and remembered under one lock, and a fault
 //! takes the whole partition offline, no batch of a producer follows one that failed (I5).
 
+use core::time::Duration;
+
 use super::{Offsets, Partition, Prepared};
 use crate::clock::Tick;
-use crate::config::Durability;
+use crate::config::{Drive, Durability};
 use crate::error::NotAppended;
 use crate::format::{BatchView, Batches};
 use crate::ids::{Offset, ProducerEpoch, Sequence};
@@ -102,7 +104,19 @@ fn check(
     Ok(())
 }
 
+/// Longest flush interval at which the last flush was recent.
+const RECENT: Duration = Duration::from_secs(1);
+
 impl Partition {
+    /// The time, or that of the last flush where a thread sees to it that this is recent: reading
+    /// the clock for each append would cost as much as its verdict.
+    pub(super) fn recently(&self, head: &Head) -> Tick {
+        let flushed =
+            self.shared.drive == Drive::Thread && self.shared.settings.flush_interval <= RECENT;
+        let since = head.oldest_unflushed.filter(|_| flushed);
+        since.unwrap_or_else(|| self.shared.clock.tick())
+    }
+
     /// What becomes of an append call. Changes nothing but what is forgotten by age.
     pub(super) fn judge(
         &self,
