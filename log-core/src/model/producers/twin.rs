@@ -137,7 +137,8 @@ impl Twin {
             if way != 0 {
                 let same = |known: &&Known| (known.first - first).rem_euclid(WRAP) == 0;
                 let sequenced = || peer.batches.iter().filter(|known| known.sequenced);
-                let twin = sequenced().filter(same).find(|known| known.records == records);
+                // A replica may take one twice: the last one counts.
+                let twin = sequenced().filter(same).rfind(|known| known.records == records);
                 let last = first + records - 1;
                 let before_all = sequenced().next().is_some_and(|oldest| {
                     (1..WRAP / 2).contains(&(oldest.first - last).rem_euclid(WRAP))

@@ -65,6 +65,14 @@ pub(crate) fn repair(
         repaired.rewritten_bytes += settle(scanned, scan.damage.is_empty(), watermark)?;
         if sealed {
             repaired.indexes_rebuilt += u32::from(rebuild_index(directory, dir, scanned)?);
+        } else {
+            // It may end here because a recovery cut it that was then cut short itself: unflushed,
+            // the cut is taken back by the next power loss, and what stood behind it comes back to
+            // stand behind new batches.
+            let path = scanned.segment.path();
+            let what = "the end of the log cannot be made durable";
+            let failed = |error| Fault::io(FaultKind::Sync, path, what, error);
+            scanned.segment.file().sync().map_err(failed)?;
         }
     }
     Ok(repaired)
