@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   cargo run --release -p log-core --example flights
-//!   cargo run --release -p log-core --example flights -- --dir DIR
+//!   cargo run --release -p log-core --example flights -- --dir DIR --codec zstd
 //! ```
 //!
 //! Without `--dir` it works in a fresh directory below `target/` and removes it. With `--dir` the
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
+use log_core::format::{Codec, Compression};
 use log_core::{Log, Recovered, Store, TopicError, TopicName, TopicPartition};
 
 mod check;
@@ -38,6 +39,9 @@ struct Options {
     /// Directory of the store, made if absent and kept [default: a fresh one, removed at the end]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Codec of the batches appended: none, gzip, snappy, lz4 or zstd
+    #[arg(long, value_name = "CODEC", default_value_t)]
+    codec: Codec,
 }
 
 fn main() -> ExitCode {
@@ -53,10 +57,10 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     if let Some(dir) = &options.dir {
-        return in_dir(dir);
+        return in_dir(dir, options.codec);
     }
     let fresh = tempfile::Builder::new().prefix("flights-").tempdir_in(target_dir()?)?;
-    let sound = in_dir(fresh.path())?;
+    let sound = in_dir(fresh.path(), options.codec)?;
     fresh.close()?;
     Ok(sound)
 }
@@ -72,7 +76,8 @@ fn target_dir() -> Result<PathBuf, Box<dyn Error>> {
 }
 
 /// The whole run; returns whether all is well.
-fn in_dir(dir: &Path) -> Result<bool, Box<dyn Error>> {
+fn in_dir(dir: &Path, codec: Codec) -> Result<bool, Box<dyn Error>> {
+    let compression = Compression::new(codec)?;
     let text = input::unpack()?;
     let flights = input::parse(&text, PARTITIONS)?;
     let mut report = Report::default();
@@ -81,7 +86,7 @@ fn in_dir(dir: &Path) -> Result<bool, Box<dyn Error>> {
     tell(&recovered);
     let bar = progress("append", flights.len());
     let size = |written: &Written| (written.appended, written.bytes);
-    let append = || write::append_missing(&logs, &flights, &bar);
+    let append = || write::append_missing(&logs, &flights, compression, &bar);
     let written = report.time("append, durable", append, size)?;
     bar.finish_and_clear();
     report.time("close", || store.close(), |()| (0, 0))?;
@@ -98,6 +103,14 @@ fn in_dir(dir: &Path) -> Result<bool, Box<dyn Error>> {
     store.close()?;
 
     println!("{}", report.table());
+    if written.appended > 0 {
+        println!(
+            "codec {codec}: {} record bytes in {} stored, ratio {:.2}",
+            written.records_bytes,
+            written.bytes,
+            written.ratio()
+        );
+    }
     println!("{}", closing_line(&written, tally));
     Ok(tally.is_sound())
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::error::Error;
 
 use indicatif::ProgressBar;
-use log_core::format::{BatchBuilder, BatchOptions, NewRecord};
+use log_core::format::{BatchBuilder, BatchOptions, Compression, NewRecord};
 use log_core::{Durability, Log, Ticket};
 
 use crate::input::Flight;
@@ -27,8 +27,18 @@ pub(crate) struct Written {
     pub(crate) already_there: u32,
     /// Batches acknowledged durable.
     pub(crate) batches: u32,
-    /// Their bytes.
+    /// Their bytes, as they are stored.
     pub(crate) bytes: u64,
+    /// Bytes of their records before compression.
+    pub(crate) records_bytes: u64,
+}
+
+impl Written {
+    /// How many times smaller the records became, headers of batches counted in.
+    pub(crate) fn ratio(&self) -> f64 {
+        let megabytes = |bytes: u64| f64::from(u32::try_from(bytes).unwrap_or(u32::MAX)) / 1e6;
+        megabytes(self.records_bytes) / megabytes(self.bytes.max(1))
+    }
 }
 
 /// One partition's end of the pipe.
@@ -37,18 +47,25 @@ struct Partition {
     /// Flights still to be passed over, because the partition holds them.
     skip: i64,
     builder: BatchBuilder,
+    options: BatchOptions,
+    /// Bytes of records sent, before compression.
+    records_bytes: u64,
 }
 
 /// Appends each flight that its partition does not hold yet, and returns once all are durable.
 pub(crate) fn append_missing(
     logs: &[Log],
     flights: &[(u32, Flight<'_>)],
+    compression: Compression,
     progress: &ProgressBar,
 ) -> Result<Written, Box<dyn Error>> {
+    let options = BatchOptions::new().compression(compression);
     let open = |log: &Log| Partition {
         log: log.clone(),
         skip: log.log_end_offset().get(),
-        builder: BatchBuilder::new(BatchOptions::new()),
+        builder: BatchBuilder::new(options),
+        options,
+        records_bytes: 0,
     };
     let mut partitions: Vec<Partition> = logs.iter().map(open).collect();
     let mut in_flight = VecDeque::with_capacity(IN_FLIGHT_MAX);
@@ -75,6 +92,7 @@ pub(crate) fn append_missing(
             return Err(format!("{:?} holds {surplus} records too many", partition.log).into());
         }
         in_flight.extend(partition.send()?);
+        written.records_bytes += partition.records_bytes;
     }
     while !in_flight.is_empty() {
         settle(in_flight.pop_front(), &mut written, progress)?;
@@ -90,10 +108,11 @@ impl Partition {
 
     /// Appends what has been gathered, if anything has.
     fn send(&mut self) -> Result<Option<Ticket>, Box<dyn Error>> {
-        let next = BatchBuilder::new(BatchOptions::new());
+        let next = BatchBuilder::new(self.options);
         let Some(batch) = core::mem::replace(&mut self.builder, next).build() else {
             return Ok(None);
         };
+        self.records_bytes += u64::try_from(batch.records_bytes())?;
         Ok(Some(self.log.append(batch, Durability::Synced)?))
     }
 }
