@@ -90,6 +90,9 @@ fn numbers(criterion: &mut Criterion) {
         let numbers: Vec<i32> =
             (1..=1000_i32).map(|n| n.wrapping_mul(0x6C8E_9CF5) >> shift).collect();
         let mut encoded = Vec::new();
+        for number in &numbers {
+            varint::encode_i32(*number, &mut encoded);
+        }
         group.throughput(Throughput::Elements(1000));
         group.bench_function(BenchmarkId::new("encode", name), |bencher| {
             bencher.iter(|| {
