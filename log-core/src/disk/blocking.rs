@@ -214,6 +214,11 @@ impl File for PlainFile {
         Ok(rustix::fs::fdatasync(&self.0)?)
     }
 
+    #[cfg(feature = "mmap")]
+    fn map(&self, bytes: u64) -> io::Result<super::Mapping> {
+        super::map::map(&self.0, bytes)
+    }
+
     fn drop_cache(&self) -> io::Result<()> {
         Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
     }

@@ -27,12 +27,14 @@ pub mod aligned;
 mod blocking;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod map;
 mod memory;
 #[cfg(feature = "sim")]
 pub mod sim;
 
 pub use aligned::AlignedBuf;
 pub use blocking::BlockingDirectory;
+pub use map::Mapping;
 pub use memory::MemoryDirectory;
 
 /// How a file is opened.
@@ -230,6 +232,16 @@ pub trait File: fmt::Debug + Send + Sync {
     ///
     /// Any error means: nothing since the last good sync is known to be durable. Never retried.
     fn sync(&self) -> io::Result<()>;
+
+    /// The bytes of a file that is exactly `bytes` long and no longer changes: its pages where the
+    /// disk has some, a copy elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidData` if the file has another length; otherwise as `pread(2)` or `mmap(2)`.
+    fn map(&self, bytes: u64) -> io::Result<Mapping> {
+        map::read(self, bytes)
+    }
 
     /// Drops clean cached pages, so that the next read asks the device.
     ///

@@ -5,6 +5,7 @@
 //!                      <topic> <partition> <topic id> <log start> <log end> <epoch> <last crc>
 //!                          <largest producer id, −1 for none>
 //!                          <segments>:<base>-<bytes>,<base>-<bytes>…   one line a partition
+//!                          <what the last segment holds>               see segment/seal.rs
 //!                      crc <8 hex>                                     CRC-32 of all above
 //!   .kafka_cleanshutdown                                               the same news for Kafka
 //! ```
@@ -21,6 +22,7 @@ use crate::disk::Directory;
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TopicId, TopicPartition};
 use crate::segment::recover::is_missing;
 use crate::segment::replace::{read_small, replace};
+use crate::segment::seal::{Seal, guarded, unguarded};
 
 /// Ours; a name Kafka does not look at.
 pub(crate) const FILE_NAME: &str = "oncelog.clean";
@@ -41,6 +43,8 @@ pub(crate) struct CleanPartition {
     pub(crate) largest_producer_id: Option<ProducerId>,
     /// Base offset and bytes of each segment, ascending.
     pub(crate) segments: Vec<(Offset, u64)>,
+    /// What the last of them holds, if it has a batch; the others have their seals beside them.
+    pub(crate) active: Option<Seal>,
 }
 
 /// All partitions of a store that was closed cleanly.
@@ -68,7 +72,7 @@ pub(crate) fn write(
 /// Reads the marker; `None` if there is none that can be believed.
 pub(crate) fn read(directory: &dyn Directory, root: &Path) -> Option<CleanStore> {
     let bytes = read_small(directory, &root.join(FILE_NAME)).ok()??;
-    parse(&String::from_utf8(bytes).ok()?)
+    parse(&bytes)
 }
 
 /// Removes both markers, so that whatever happens next is an unclean stop.
@@ -94,7 +98,7 @@ fn to_text(store: &CleanStore) -> String {
         // Writing to a String cannot fail.
         let _infallible = writeln!(
             text,
-            "{} {} {} {} {} {} {:08x} {} {}:{}",
+            "{} {} {} {} {} {} {:08x} {} {}:{} {}",
             partition.topic(),
             partition.partition(),
             clean.topic_id,
@@ -104,28 +108,23 @@ fn to_text(store: &CleanStore) -> String {
             clean.last_crc,
             clean.largest_producer_id.unwrap_or(ProducerId::NONE),
             segments.len(),
-            segments.join(",")
+            segments.join(","),
+            clean.active.map_or_else(|| "-".to_owned(), |active| active.to_string())
         );
     }
-    let sum = crc32fast::hash(text.as_bytes());
-    text + &format!("crc {sum:08x}\n")
+    guarded(&text)
 }
 
-fn parse(text: &str) -> Option<CleanStore> {
-    let (body, last) = text.strip_suffix('\n')?.rsplit_once('\n')?;
-    let summed = text.get(..body.len() + 1)?;
-    let sum = u32::from_str_radix(last.strip_prefix("crc ")?, 16).ok()?;
-    if crc32fast::hash(summed.as_bytes()) != sum {
-        return None;
-    }
-    let mut lines = body.split('\n');
+fn parse(bytes: &[u8]) -> Option<CleanStore> {
+    let mut lines = unguarded(bytes)?.lines();
     (lines.next()? == VERSION).then_some(())?;
     lines.map(parse_line).collect()
 }
 
 fn parse_line(line: &str) -> Option<(TopicPartition, CleanPartition)> {
     let fields: Vec<&str> = line.split(' ').collect();
-    let [topic, partition, id, start, end, epoch, crc, largest, segments] = fields.as_slice()
+    let [topic, partition, id, start, end, epoch, crc, largest, segments, active] =
+        fields.as_slice()
     else {
         return None;
     };
@@ -149,6 +148,7 @@ fn parse_line(line: &str) -> Option<(TopicPartition, CleanPartition)> {
         largest_producer_id: Some(ProducerId::new(largest.parse().ok()?)?)
             .filter(|id| id.is_some()),
         segments,
+        active: if *active == "-" { None } else { Some(Seal::parse(active)?) },
     };
     Some((partition, clean))
 }
@@ -156,6 +156,9 @@ fn parse_line(line: &str) -> Option<(TopicPartition, CleanPartition)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::TimestampMs;
+    use crate::segment::seal::FileSum;
+    use crate::segment::time_index::Stamp;
 
     fn store() -> CleanStore {
         let clean = CleanPartition {
@@ -166,6 +169,7 @@ mod tests {
             last_crc: 0xABC,
             largest_producer_id: ProducerId::new(17),
             segments: vec![(Offset::ZERO, 100), (Offset::new(9).unwrap(), 0)],
+            active: None,
         };
         let partition = TopicPartition::new("a-b".parse().unwrap(), 3);
         CleanStore::from([(partition, clean)])
@@ -173,8 +177,25 @@ mod tests {
 
     #[test]
     fn a_marker_reads_back() {
-        assert_eq!(parse(&to_text(&store())), Some(store()));
-        assert_eq!(parse(&to_text(&CleanStore::new())), Some(CleanStore::new()));
+        let text = to_text(&store());
+        assert_eq!(parse(text.as_bytes()), Some(store()));
+        let mut filled = store();
+        let sum = FileSum::of(b"batches");
+        for clean in filled.values_mut() {
+            clean.active = Some(Seal {
+                base: Offset::new(9).unwrap(),
+                next: Offset::new(12).unwrap(),
+                last_crc: 0xABC,
+                first_timestamp: None,
+                largest: Stamp { timestamp: TimestampMs::new(5), offset: Offset::new(9).unwrap() },
+                log: sum,
+                index: sum,
+                times: sum,
+                txns: Some(sum),
+            });
+        }
+        assert_eq!(parse(to_text(&filled).as_bytes()), Some(filled));
+        assert_eq!(parse(to_text(&CleanStore::new()).as_bytes()), Some(CleanStore::new()));
     }
 
     #[test]
@@ -183,9 +204,7 @@ mod tests {
         for index in 0..text.len() {
             let mut changed = text.clone();
             changed[index] ^= 1;
-            if let Ok(changed) = String::from_utf8(changed) {
-                assert_eq!(parse(&changed), None, "byte {index}");
-            }
+            assert_eq!(parse(&changed), None, "byte {index}");
         }
     }
 }

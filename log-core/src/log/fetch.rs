@@ -165,14 +165,14 @@ impl FetchError {
 }
 
 /// What one look at the head tells a reader.
-struct View {
-    segments: Arc<[Arc<Segment>]>,
-    log_start: Offset,
-    log_end: Offset,
-    high_watermark: Offset,
+pub(super) struct View {
+    pub(super) segments: Arc<[Arc<Segment>]>,
+    pub(super) log_start: Offset,
+    pub(super) log_end: Offset,
+    pub(super) high_watermark: Offset,
     /// Where readers have to stop.
-    reach: Reach,
-    damage: Vec<Damage>,
+    pub(super) reach: Reach,
+    pub(super) damage: Vec<Damage>,
 }
 
 /// Where a batch was found, or what is there instead.
@@ -186,7 +186,7 @@ enum Place {
 }
 
 impl Partition {
-    fn view(&self) -> Result<View, FetchError> {
+    pub(super) fn view(&self) -> Result<View, FetchError> {
         let head = self.head.lock();
         match head.state {
             LogState::Stale => return Err(FetchError::Stale),
@@ -351,7 +351,7 @@ impl Partition {
     }
 
     /// Records damage met while reading, from `offsets.start` on.
-    fn discover(
+    pub(super) fn discover(
         &self,
         segment: &Segment,
         limit: u64,
@@ -379,7 +379,7 @@ impl Partition {
         damage
     }
 
-    fn corrupt(&self, damage: Damage) -> FetchError {
+    pub(super) fn corrupt(&self, damage: Damage) -> FetchError {
         FetchError::Corrupt { partition: self.name.clone(), damage: Box::new(damage) }
     }
 }
@@ -394,7 +394,7 @@ enum Check {
 }
 
 /// Up to which byte of `segment` readers may look.
-fn limit_of(segment: &Segment, reach: &Reach) -> u64 {
+pub(super) fn limit_of(segment: &Segment, reach: &Reach) -> u64 {
     if segment.base() == reach.segment {
         return reach.mark.batch_end.get().into();
     }

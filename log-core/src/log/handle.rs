@@ -10,6 +10,7 @@ use super::head::{Head, LogState};
 use super::partition::{Offsets, Partition, Prepared};
 use super::store::StoreInner;
 use super::ticket::{Appended, Ticket, in_callback, reentrant};
+use super::times::OffsetAndTimestamp;
 use crate::config::{Drive, Durability};
 use crate::error::{AppendError, NotAppended};
 use crate::format::{
@@ -74,7 +75,9 @@ impl Log {
         let bytes = batch.into_bytes();
         self.check_size(u64_from(bytes.len()))?;
         let offsets = Offsets::Next { count: count.into() };
-        self.partition.append(&mut Prepared { bytes, offsets, max_timestamp, last_crc }, durability)
+        let prepared =
+            &mut Prepared { bytes, offsets, max_timestamp, max_timestamp_offset: None, last_crc };
+        self.partition.append(prepared, durability)
     }
 
     /// Appends one batch and waits, taking the flush turn if it is free: the fastest way to one
@@ -139,7 +142,9 @@ impl Log {
         }
         let last_crc = BatchView::parse(&bytes).map_err(NotAppended::from)?.crc();
         let offsets = Offsets::Next { count: count.into() };
-        self.partition.append(&mut Prepared { bytes, offsets, max_timestamp, last_crc }, durability)
+        let prepared =
+            &mut Prepared { bytes, offsets, max_timestamp, max_timestamp_offset: None, last_crc };
+        self.partition.append(prepared, durability)
     }
 
     /// Appends batches that already have their offsets, as a replica or a mirror does. Bytes are
@@ -204,6 +209,35 @@ impl Log {
                 self.partition.fetch(offset, limits)
             }
         }
+    }
+
+    /// The first record at or after `target`, of those that `isolation` shows: where to start
+    /// reading from a time on. Timestamps are what producers say and need not rise; the answer is
+    /// the first in log order. `None` if there is no such record yet.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`]; a damaged place on the way to the answer is named, never skipped.
+    pub fn offset_for_time(
+        &self,
+        target: TimestampMs,
+        isolation: IsolationLevel,
+    ) -> Result<Option<OffsetAndTimestamp>, FetchError> {
+        match isolation {
+            IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted => {
+                self.partition.offset_for_time(target)
+            }
+        }
+    }
+
+    /// The record with the largest timestamp that can be read; the first, if several have it.
+    /// `None` if no record has a timestamp (Kafka's query for the max timestamp, KIP-734).
+    ///
+    /// # Errors
+    ///
+    /// As [`Log::offset_for_time`].
+    pub fn offset_of_max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, FetchError> {
+        self.partition.max_timestamp()
     }
 
     /// Follows the log from `from` on, blocking where nothing is there yet.
@@ -284,7 +318,8 @@ impl Log {
             .to_vec();
         let last_crc = BatchView::parse(&bytes).map_err(NotAppended::from)?.crc();
         let offsets = Offsets::Next { count: 1 };
-        let mut prepared = Prepared { bytes, offsets, max_timestamp, last_crc };
+        let mut prepared =
+            Prepared { bytes, offsets, max_timestamp, max_timestamp_offset: None, last_crc };
         self.partition.append_as(&mut prepared, Origin::Coordinator, durability)
     }
 
@@ -419,6 +454,7 @@ fn gather(bytes: &[u8], log_end: Offset, bound: u32) -> Result<Prepared, NotAppe
     let mut next = log_end;
     let mut last: Option<BatchView<'_>> = None;
     let mut max_timestamp = TimestampMs::NONE;
+    let mut max_timestamp_offset = None;
     for placed in Batches::new(bytes) {
         let batch = placed.map_err(split_refusal)?.batch;
         batch.verify_crc()?;
@@ -436,7 +472,10 @@ fn gather(bytes: &[u8], log_end: Offset, bound: u32) -> Result<Prepared, NotAppe
             kept.extend_from_slice(&gap(next, base, batch.partition_leader_epoch())?);
         }
         kept.extend_from_slice(batch.as_bytes());
-        max_timestamp = max_timestamp.max(batch.max_timestamp());
+        if batch.max_timestamp() > max_timestamp {
+            max_timestamp = batch.max_timestamp();
+            max_timestamp_offset = Some(batch.last_offset());
+        }
         next = batch.next_offset().ok_or(NotAppended::OffsetExhausted { log_end })?;
         last = Some(batch);
     }
@@ -452,6 +491,7 @@ fn gather(bytes: &[u8], log_end: Offset, bound: u32) -> Result<Prepared, NotAppe
             bytes: kept,
             offsets: Offsets::Kept { first: log_end, next },
             max_timestamp,
+            max_timestamp_offset,
             last_crc: last.crc(),
         }),
         None => Err(NotAppended::InvalidRecord { reason: "no batch is given".to_owned() }),

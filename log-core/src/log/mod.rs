@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Store ── Log ── append ─▶ Ticket          partition.rs  head.rs  pending.rs  space.rs
-//!     │       └──── fetch, tail               fetch.rs  follow.rs
+//!     │       └──── fetch, tail               fetch.rs  follow.rs  times.rs
 //!     └ I/O thread: turn, complete            engine.rs  partition/turn.rs  writer.rs
 //!     └ open, reopen, close                   open.rs  open/  store.rs  clean.rs
 //! ```
@@ -28,6 +28,7 @@ mod pending;
 mod space;
 mod store;
 mod ticket;
+mod times;
 mod writer;
 
 pub use engine::Usage;
@@ -38,3 +39,4 @@ pub use head::LogState;
 pub use open::{OpenError, Recovered};
 pub use store::{CloseError, Store, StoreBuilder, TopicError, TopicInfo};
 pub use ticket::{Appended, Ticket};
+pub use times::OffsetAndTimestamp;

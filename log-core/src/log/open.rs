@@ -43,6 +43,7 @@ use crate::format::{FileKind, segment_file_name};
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId, TopicPartition};
 use crate::segment::recover::{Rules, Scan, repair, scan};
 use crate::segment::replace::replace;
+use crate::segment::seal::Identity;
 use crate::segment::watermark::{Watermark, WatermarkFile};
 
 /// The partition's topic id (Kafka `PartitionMetadataFile`).
@@ -146,8 +147,10 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
             damage: scan.damage,
         });
     }
+    let identity = Identity { topic_id, partition: request.name.partition() };
     let epoch = leader_epoch(request, watermark.as_ref(), &scan, &mut warnings)?;
-    let repaired = repair(directory, dir, &scan, watermark.as_ref()).map_err(OpenError::Io)?;
+    let repaired =
+        repair(directory, dir, &scan, watermark.as_ref(), identity).map_err(OpenError::Io)?;
     let producers = replay.finish(scan.end.offset, &mut warnings);
     let mut recovered = recovered(request, &scan, watermark, epoch, false, warnings);
     recovered.rewritten_bytes = repaired.rewritten_bytes;

@@ -32,6 +32,8 @@ use crate::int::{u32_saturated, usize_from_u32};
 use crate::model::flush::Mark;
 use crate::model::producers::Origin;
 use crate::model::roll::{Active, Incoming, Limits, should_roll};
+use crate::segment::indexes::Indexed;
+use crate::segment::time_index::Stamp;
 
 /// An open partition.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ pub(crate) struct Prepared {
     pub(crate) bytes: Vec<u8>,
     pub(crate) offsets: Offsets,
     pub(crate) max_timestamp: TimestampMs,
+    /// Last offset of the batch it came in first, if that is not the call's.
+    pub(crate) max_timestamp_offset: Option<Offset>,
     /// The checksum of the last batch: offsets and epoch stand outside of it.
     pub(crate) last_crc: u32,
 }
@@ -189,7 +193,16 @@ impl Partition {
         let mark =
             Mark { offset: next, position: end, batch_end: end, last_crc: prepared.last_crc };
         let interval = self.settings.index_interval_bytes();
-        segment.index().write().on_append(incoming.last_offset, head.end, bytes, interval);
+        let append = Indexed {
+            last: incoming.last_offset,
+            position: head.end,
+            bytes,
+            stamp: Stamp {
+                timestamp: prepared.max_timestamp,
+                offset: prepared.max_timestamp_offset.unwrap_or(incoming.last_offset),
+            },
+        };
+        segment.index().write().on_append(&append, interval);
         head.pending.push(&segment, &prepared.bytes, mark);
         head.first_timestamp.get_or_insert(prepared.max_timestamp);
         head.end = end;

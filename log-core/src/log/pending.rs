@@ -20,6 +20,7 @@ use crate::ids::{Offset, Position};
 use crate::int::{u64_from, usize_from_u32};
 use crate::model::flush::Mark;
 use crate::segment::Segment;
+use crate::segment::seal::FileSum;
 
 /// Bytes of a full chunk, one write, where the settings allow as much in flight.
 const CHUNK_BYTES_MAX: usize = 256 * 1024;
@@ -42,6 +43,15 @@ pub(crate) struct Chunk {
 impl Chunk {
     fn fresh_bytes(&self) -> usize {
         self.buffer.len() - self.carried
+    }
+
+    /// `sum` of the file's bytes before, with the new ones of this chunk; `None` if others are
+    /// missing between.
+    pub(crate) fn add_to(&self, sum: FileSum) -> Option<FileSum> {
+        let from = usize::try_from(sum.bytes.checked_sub(self.position)?).ok()?;
+        let end = u64::from(self.end.position.get()).checked_sub(self.position)?;
+        let fresh = self.buffer.as_slice().get(from..usize::try_from(end).ok()?)?;
+        Some(sum.and(fresh))
     }
 }
 

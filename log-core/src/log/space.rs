@@ -24,7 +24,7 @@ use crate::int::u64_from;
 use crate::model::roll::Incoming;
 use crate::mutant::{self, Mutant};
 use crate::segment::recover::is_missing;
-use crate::segment::{OffsetIndex, Segment};
+use crate::segment::{Indexes, Segment};
 
 /// Most bytes secured ahead at once.
 const STEP_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -101,7 +101,7 @@ impl Partition {
         match made {
             Ok(file) => {
                 head.admit()?;
-                let segment = Segment::active(base, path, file, OffsetIndex::new(base));
+                let segment = Segment::active(base, path, file, Indexes::new(base));
                 self.install(&mut head, Arc::new(segment), first_bytes);
                 Ok(())
             }

@@ -32,6 +32,7 @@ use crate::ids::{LeaderEpoch, Offset, TopicId};
 use crate::int::usize_from_u32;
 use crate::model::flush::{Flush, Mark, Ordinal};
 use crate::segment::Segment;
+use crate::segment::seal::FileSum;
 use crate::segment::watermark::WatermarkFile;
 
 /// Writes of one partition in flight at once.
@@ -49,6 +50,8 @@ enum Submission {
 pub(crate) struct Writer {
     segment: Arc<Segment>,
     flush: Flush,
+    /// The sum of the segment's bytes that were submitted, while it is known.
+    sum: Option<FileSum>,
     in_flight: Vec<(Ordinal, Submission)>,
     next_ordinal: Ordinal,
     watermark: WatermarkFile,
@@ -68,6 +71,8 @@ pub(crate) struct Writer {
 pub(crate) struct Start {
     pub(crate) segment: Arc<Segment>,
     pub(crate) end: Mark,
+    /// The sum of the segment's bytes up to there, where it is known.
+    pub(crate) sum: Option<FileSum>,
     pub(crate) watermark: WatermarkFile,
     pub(crate) topic_id: TopicId,
     pub(crate) log_begins: Offset,
@@ -91,6 +96,7 @@ impl Writer {
         Self {
             segment: start.segment,
             flush: Flush::at(start.end),
+            sum: start.sum,
             in_flight: Vec::new(),
             next_ordinal: 0,
             watermark: start.watermark,
@@ -238,6 +244,7 @@ impl Partition {
     ) {
         let range = 0..chunk.buffer.len();
         let position = chunk.position;
+        writer.sum = writer.sum.and_then(|sum| chunk.add_to(sum));
         let submission = Submission::Write { position, range: range.clone(), sync, retries: 0 };
         let (ordinal, token) = writer.submit(submission, self.slot);
         writer.flush.submit_write(ordinal, chunk.end, sync == WriteSync::OwnRange);

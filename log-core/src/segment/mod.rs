@@ -1,10 +1,12 @@
-//! One segment: a `.log` of batches, its `.index`, and the ways to read and repair them.
+//! One segment: a `.log` of batches, its indexes, and the ways to read and repair them.
 //!
 //! ```text
-//!   <topic>-<n>/00000000000000000042.log     batches from offset 42 on; zeros behind the end
-//!               00000000000000000042.index   offset → position, sparse; a cache, never evidence
+//!   <topic>-<n>/00000000000000000042.log         batches from offset 42 on; zeros behind the end
+//!               00000000000000000042.index       offset → position, sparse; a cache, never evidence
+//!               00000000000000000042.timeindex   timestamp → offset, likewise
+//!               00000000000000000042.seal        what the files above are, once they are finished
 //!               00000000000000000042.snapshot, .producers       the producers below offset 42
-//!               oncelog.watermark            how far the partition is known durable (S5)
+//!               oncelog.watermark                how far the partition is known durable (S5)
 //! ```
 //!
 //! Invariants:
@@ -20,15 +22,19 @@ use parking_lot::RwLock;
 use crate::disk::File;
 use crate::ids::{Offset, Position};
 
+pub(crate) mod entries;
+pub(crate) mod indexes;
 pub(crate) mod offset_index;
 pub(crate) mod recover;
 pub(crate) mod replace;
 pub(crate) mod resync;
+pub(crate) mod seal;
 pub(crate) mod snapshots;
+pub(crate) mod time_index;
 pub(crate) mod walk;
 pub(crate) mod watermark;
 
-pub(crate) use offset_index::OffsetIndex;
+pub(crate) use indexes::Indexes;
 
 /// One segment, active or sealed.
 #[derive(Debug)]
@@ -36,7 +42,7 @@ pub(crate) struct Segment {
     base: Offset,
     path: PathBuf,
     file: Arc<dyn File>,
-    index: RwLock<OffsetIndex>,
+    index: RwLock<Indexes>,
     /// Where the last batch ends, once no more will be appended; `u32::MAX` before.
     end: AtomicU32,
 }
@@ -45,12 +51,7 @@ const ACTIVE: u32 = u32::MAX;
 
 impl Segment {
     /// A segment that takes appends.
-    pub(crate) fn active(
-        base: Offset,
-        path: PathBuf,
-        file: Arc<dyn File>,
-        index: OffsetIndex,
-    ) -> Self {
+    pub(crate) fn active(base: Offset, path: PathBuf, file: Arc<dyn File>, index: Indexes) -> Self {
         Self { base, path, file, index: RwLock::new(index), end: AtomicU32::new(ACTIVE) }
     }
 
@@ -78,7 +79,7 @@ impl Segment {
         &self.file
     }
 
-    pub(crate) const fn index(&self) -> &RwLock<OffsetIndex> {
+    pub(crate) const fn index(&self) -> &RwLock<Indexes> {
         &self.index
     }
 }

@@ -14,17 +14,20 @@
 
 use std::io;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::indexes::Indexed;
 use super::resync::{Proof, content_end, next_batch};
+use super::seal::FileSum;
+use super::time_index::Stamp;
 use super::walk::{Stop, Walk};
 use super::watermark::Watermark;
-use super::{OffsetIndex, Segment};
+use super::{Indexes, Segment};
 use crate::disk::File;
 use crate::error::{Fault, FaultKind};
 use crate::format::BatchView;
-use crate::ids::{Offset, Position, TimestampMs};
+use crate::ids::{Offset, Position};
 use crate::int::{u32_saturated, usize_from};
 use crate::model::flush::Mark;
 use crate::mutant::{self, Mutant};
@@ -70,7 +73,10 @@ pub(crate) struct Scanned {
     pub(crate) segment: Arc<Segment>,
     pub(crate) end: u64,
     pub(crate) file_bytes: u64,
-    pub(crate) first_timestamp: Option<TimestampMs>,
+    pub(crate) next: Offset,
+    pub(crate) last_crc: u32,
+    /// The sum of its batches; `None` if some of its bytes are no batches.
+    pub(crate) sum: Option<FileSum>,
 }
 
 /// What a partition holds.
@@ -170,17 +176,18 @@ impl Scanner<'_> {
             self.scan.orphans.push(candidate.path);
             return Ok(());
         }
-        let mut index = OffsetIndex::new(candidate.base);
-        let mut first_timestamp = None;
-        let end = self.batches(&candidate, later, &mut index, &mut first_timestamp)?;
+        let mut indexes = Indexes::new(candidate.base);
+        let mut sum = Some(FileSum::default());
+        let end = self.batches(&candidate, later, &mut indexes, &mut sum)?;
         self.check_watermark(&candidate, end);
         let position = Position::new(u32_saturated(usize_from(end)));
         self.scan.end =
             Mark { offset: self.expected, position, batch_end: position, last_crc: self.last_crc };
-        let segment = Segment::active(candidate.base, candidate.path, candidate.file, index);
+        let segment = Segment::active(candidate.base, candidate.path, candidate.file, indexes);
         let file_bytes = candidate.bytes;
         let segment = Arc::new(segment);
-        self.scan.segments.push(Scanned { segment, end, file_bytes, first_timestamp });
+        let (next, last_crc) = (self.expected, self.last_crc);
+        self.scan.segments.push(Scanned { segment, end, file_bytes, next, last_crc, sum });
         Ok(())
     }
 
@@ -189,8 +196,8 @@ impl Scanner<'_> {
         &mut self,
         candidate: &Candidate,
         later: Later,
-        index: &mut OffsetIndex,
-        first_timestamp: &mut Option<TimestampMs>,
+        indexes: &mut Indexes,
+        sum: &mut Option<FileSum>,
     ) -> Result<u64, Fault> {
         let file = &*candidate.file;
         let mut walk = Walk::new(file, Position::ZERO, candidate.bytes, Some(self.expected));
@@ -198,13 +205,12 @@ impl Scanner<'_> {
             let at = walk.position();
             let stop = match walk.next() {
                 Ok((position, view)) => {
-                    index.on_append(
-                        view.last_offset(),
-                        position,
-                        view.batch_bytes(),
-                        self.rules.index_interval_bytes,
-                    );
-                    first_timestamp.get_or_insert(view.max_timestamp());
+                    let last = view.last_offset();
+                    let stamp = Stamp { timestamp: view.max_timestamp(), offset: last };
+                    let bytes = view.batch_bytes();
+                    let batch = Indexed { last, position, bytes, stamp };
+                    indexes.on_append(&batch, self.rules.index_interval_bytes);
+                    *sum = sum.map(|sum| sum.and(view.as_bytes()));
                     (self.observe)(&view);
                     self.expected = view.next_offset().unwrap_or(Offset::MAX);
                     self.last_crc = view.crc();
@@ -219,7 +225,8 @@ impl Scanner<'_> {
                     self.scan.bytes_cut += content_end(file, at, candidate.bytes) - at;
                     return Ok(at);
                 }
-                Some(Verdict::Damage(reason)) => match self.skip(candidate, at, later, reason) {
+                Some(Verdict::Damage(reason)) => match self.skip(candidate, at, later, reason, sum)
+                {
                     Some(next) => {
                         let position = Position::new(u32_saturated(usize_from(next)));
                         walk = Walk::new(file, position, candidate.bytes, Some(self.expected));
@@ -288,7 +295,9 @@ impl Scanner<'_> {
         at: u64,
         later: Later,
         reason: String,
+        sum: &mut Option<FileSum>,
     ) -> Option<u64> {
+        *sum = None;
         let mark = self.rules.watermark.filter(|mark| mark.segment == candidate.base);
         let end = later.next.or(mark.map(|mark| mark.durable));
         let proof = Proof::Neighbour(end);
@@ -369,9 +378,4 @@ impl Scanner<'_> {
 /// Whether `error` means that nothing has that name.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
-}
-
-/// The index file that belongs to a segment file.
-pub(crate) fn index_path(log: &Path) -> PathBuf {
-    log.with_extension("index")
 }

@@ -25,15 +25,31 @@ pub(crate) fn replace(
     name: &str,
     bytes: &[u8],
 ) -> io::Result<()> {
-    let temporary = dir.join(format!("{name}.tmp"));
-    match directory.unlink(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    replace_all(directory, dir, &[(name, bytes)])
+}
+
+/// Replaces several files of `dir` and flushes their names once. Cut before that, each has its old
+/// content or its new one.
+///
+/// # Durability
+///
+/// Durable when it returns.
+pub(crate) fn replace_all(
+    directory: &dyn Directory,
+    dir: &Path,
+    files: &[(&str, &[u8])],
+) -> io::Result<()> {
+    for (name, bytes) in files {
+        let temporary = dir.join(format!("{name}.tmp"));
+        match directory.unlink(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = directory.open(&temporary, Open::Create)?;
+        write_full(&*file, 0, bytes)?;
+        file.sync()?;
+        directory.rename(&temporary, &dir.join(name))?;
     }
-    let file = directory.open(&temporary, Open::Create)?;
-    write_full(&*file, 0, bytes)?;
-    file.sync()?;
-    directory.rename(&temporary, &dir.join(name))?;
     if mutant::on(Mutant::SkipDirSync) { Ok(()) } else { directory.sync_dir(dir) }
 }
 

@@ -13,5 +13,6 @@ mod power;
 mod process;
 mod producers;
 mod space;
+mod times;
 mod topics;
 mod world;

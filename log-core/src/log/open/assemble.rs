@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::{OpenError, Opened, Recovered, Request, first_offset};
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::error::{Fault, FaultKind};
-use crate::ids::{Offset, TimestampMs, TopicId};
+use crate::ids::{Offset, TopicId};
 use crate::int::{u64_from, usize_from};
 use crate::log::engine::Shared;
 use crate::log::head::{Head, LogState, Reach};
@@ -70,6 +70,7 @@ pub(super) fn assemble(
     let start = Start {
         segment: Arc::clone(&active),
         end: scan.end,
+        sum: last.sum,
         watermark,
         topic_id,
         log_begins: log_start,
@@ -119,8 +120,7 @@ fn head(
         )),
     };
     let reach = Reach { segment: active.base(), mark: scan.end };
-    let first_timestamp: Option<TimestampMs> =
-        scan.segments.last().and_then(|scanned| scanned.first_timestamp);
+    let first_timestamp = active.index().read().first_timestamp();
     Head {
         state,
         frontiers: Frontiers::recovered(recovered.log_start_offset, scan.end.offset),

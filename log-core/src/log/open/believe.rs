@@ -12,10 +12,10 @@ use crate::ids::{Offset, Position};
 use crate::log::clean::CleanPartition;
 use crate::model::flush::Mark;
 use crate::mutant::{self, Mutant};
-use crate::segment::recover::{Candidate, Scan, Scanned, index_path};
-use crate::segment::replace::read_small;
+use crate::segment::recover::{Candidate, Scan, Scanned};
+use crate::segment::seal::{FileSum, Identity, Seal};
 use crate::segment::walk::Walk;
-use crate::segment::{OffsetIndex, Segment};
+use crate::segment::{Indexes, Segment};
 
 /// Step 4. The files as the clean marker describes them, or `None` if they are not so (D12).
 pub(super) fn believe(
@@ -29,9 +29,17 @@ pub(super) fn believe(
     if found != clean.segments && !trusting {
         return None;
     }
+    let identity = Identity { topic_id: clean.topic_id, partition: request.name.partition() };
     let mut segments = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        segments.push(indexed(request, candidate)?);
+    for (index, candidate) in candidates.iter().enumerate() {
+        let active = index + 1 == candidates.len();
+        let seal = if active {
+            clean.active
+        } else {
+            let directory = &*request.shared.directory;
+            Some(Seal::read(directory, &candidate.path, identity, candidate.base)?)
+        };
+        segments.push(sealed(request, candidate, seal)?);
     }
     let last = segments.last()?;
     let end = Position::new(u32::try_from(last.end).ok()?);
@@ -46,26 +54,30 @@ pub(super) fn believe(
     Some(Scan { segments, end, damage: Vec::new(), bytes_cut: 0, orphans: Vec::new() })
 }
 
-/// A segment with the index its file holds.
-fn indexed(request: &Request<'_>, candidate: &Candidate) -> Option<Scanned> {
-    let path = index_path(&candidate.path);
-    let bytes = read_small(&*request.shared.directory, &path).ok()??;
-    let end = Position::new(u32::try_from(candidate.bytes).ok()?);
-    let index = OffsetIndex::parse(candidate.base, &bytes, end)?;
-    let mut walk =
-        Walk::new(&*candidate.file, Position::ZERO, candidate.bytes, Some(candidate.base));
-    let first_timestamp = match walk.next() {
-        Ok((_, first)) => Some(first.max_timestamp()),
-        Err(_) if candidate.bytes == 0 => None,
-        Err(_) => return None,
+/// A segment with the indexes its files hold, as far as `seal` vouches for all of them. Without a
+/// seal it has to be empty.
+fn sealed(request: &Request<'_>, candidate: &Candidate, seal: Option<Seal>) -> Option<Scanned> {
+    let directory = &*request.shared.directory;
+    let indexes = match seal {
+        Some(seal) if mutant::on(Mutant::TrustCleanMarker) || seal.log.bytes == candidate.bytes => {
+            Indexes::load(directory, &candidate.path, &seal)?
+        }
+        None if candidate.bytes == 0 => Indexes::new(candidate.base),
+        _ => return None,
     };
-    let segment =
-        Segment::active(candidate.base, candidate.path.clone(), Arc::clone(&candidate.file), index);
+    let segment = Segment::active(
+        candidate.base,
+        candidate.path.clone(),
+        Arc::clone(&candidate.file),
+        indexes,
+    );
     Some(Scanned {
         segment: Arc::new(segment),
         end: candidate.bytes,
         file_bytes: candidate.bytes,
-        first_timestamp,
+        next: seal.map_or(candidate.base, |seal| seal.next),
+        last_crc: seal.map_or(0, |seal| seal.last_crc),
+        sum: Some(seal.map_or_else(FileSum::default, |seal| seal.log)),
     })
 }
 

@@ -16,6 +16,7 @@ use crate::log::partition::Partition;
 use crate::log::ticket::{Answer, Ticket, in_callback};
 use crate::log::writer::Writer;
 use crate::segment::replace::replace;
+use crate::segment::seal::Seal;
 
 /// Kafka's checkpoint files of a directory, all of them "topic partition offset".
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
@@ -83,6 +84,7 @@ impl Store {
 struct Closed {
     partition: Arc<Partition>,
     end: Reach,
+    active: Option<Seal>,
 }
 
 impl Closed {
@@ -100,6 +102,7 @@ impl Closed {
             last_crc: self.end.mark.last_crc,
             largest_producer_id: head.producers.largest_id(),
             segments: segments.collect(),
+            active: self.active,
         }
     }
 }
@@ -129,7 +132,7 @@ impl StoreInner {
         let mut answers = Vec::new();
         partition.wake_readers(&mut answers);
         answers.into_iter().for_each(Answer::give);
-        let closed = |end| Closed { partition: Arc::clone(partition), end };
+        let closed = |(end, active)| Closed { partition: Arc::clone(partition), end, active };
         finished.map(|end| end.map(closed))
     }
 

@@ -1,24 +1,29 @@
 //! The ends of things: the watermark, a full segment, and the last segment at a clean close.
 //!
 //! ```text
-//!   roll    all durable ─▶ trim, flush ─▶ index ─▶ watermark ─▶ go on in the next segment
-//!   close   all durable ─▶ trim, flush ─▶ index ─▶ watermark ─▶ offline
+//!   roll    all durable ─▶ trim, flush ─▶ indexes, seal ─▶ watermark ─▶ go on in the next segment
+//!   close   all durable ─▶ trim, flush ─▶ indexes ─▶ watermark ─▶ offline
 //! ```
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Writer;
 use crate::clock::Tick;
+use crate::disk::Directory;
 use crate::error::{Fault, FaultKind};
-use crate::ids::Position;
+use crate::format::{FileKind, segment_file_name};
+use crate::ids::{Offset, Position, TopicId};
 use crate::log::head::Reach;
 use crate::log::partition::Partition;
 use crate::model::flush::{Flush, Mark};
 use crate::model::producers::Frozen;
 use crate::mutant::{self, Mutant};
 use crate::segment::Segment;
-use crate::segment::recover::index_path;
-use crate::segment::replace::replace;
+use crate::segment::recover::is_missing;
+use crate::segment::replace::replace_all;
+use crate::segment::seal::{FileSum, Identity, Seal, seal_file_name};
 use crate::segment::snapshots::{self, Moment};
 use crate::segment::watermark::Watermark;
 
@@ -49,7 +54,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Cuts the finished segment to its last batch and moves on to `next`.
+    /// Cuts the finished segment to its last batch, seals it, and moves on to `next`.
     pub(super) fn seal(
         &mut self,
         partition: &Partition,
@@ -57,7 +62,8 @@ impl Writer {
         now: Tick,
     ) -> Result<(), Fault> {
         let end = self.flush.durable();
-        self.finish_file(partition, end.position)?;
+        let seal = self.finish_file(partition, end)?;
+        self.write_indexes(partition, seal.as_ref(), true);
         let state = partition.head.lock().frozen.pop_front_if(|(base, _)| *base == next.base());
         if let Some((_, state)) = state {
             self.snapshot(partition, &state, end);
@@ -66,6 +72,7 @@ impl Writer {
         let start = Mark { position: Position::ZERO, batch_end: Position::ZERO, ..end };
         self.segment = Arc::clone(next);
         self.flush = Flush::at(start);
+        self.sum = Some(FileSum::default());
         Ok(())
     }
 
@@ -79,34 +86,96 @@ impl Writer {
         }
     }
 
-    /// Trims the segment's file to `end`, flushes it, and writes its index beside it.
-    fn finish_file(&self, partition: &Partition, end: Position) -> Result<(), Fault> {
+    /// Trims the segment's file to `end` and flushes it; says what its files are to hold, or
+    /// nothing for a segment without a batch.
+    fn finish_file(&self, partition: &Partition, end: Mark) -> Result<Option<Seal>, Fault> {
         let path = self.segment.path();
         let failed = |kind, what| move |error| Fault::io(kind, path, what, error);
         let file = self.segment.file();
-        file.set_len(end.get().into())
+        let bytes = u64::from(end.position.get());
+        file.set_len(bytes)
             .map_err(failed(FaultKind::Write, "the finished segment cannot be trimmed"))?;
         file.sync().map_err(failed(FaultKind::Sync, "the finished segment cannot be flushed"))?;
-        let bytes = self.segment.index().read().to_bytes();
-        let index = index_path(path);
-        let name = index.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        // An index is a cache: without it the next open rebuilds it.
-        if replace(&*partition.shared.directory, &partition.dir, name, &bytes).is_err() {
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let known = self.sum.filter(|sum| sum.bytes <= bytes).unwrap_or_default();
+        let Ok(log) = known.extended(&**file, bytes) else {
+            partition.shared.counters.index_write_failed();
+            return Ok(None);
+        };
+        let mut indexes = self.segment.index().write();
+        indexes.finish();
+        Ok(Some(Seal {
+            base: self.segment.base(),
+            next: end.offset,
+            last_crc: end.last_crc,
+            first_timestamp: indexes.first_timestamp(),
+            largest: indexes.times().max(),
+            log,
+            index: FileSum::of(&indexes.offsets().to_bytes()),
+            times: FileSum::of(&indexes.times().to_bytes()),
+            txns: None,
+        }))
+    }
+
+    /// Writes the index files of a finished segment, and its seal if it is `sealed`. All of them
+    /// are caches: without them the next open builds them anew, so a failure is only counted.
+    fn write_indexes(&self, partition: &Partition, seal: Option<&Seal>, sealed: bool) {
+        let directory = &*partition.shared.directory;
+        let base = self.segment.base();
+        let written = match seal {
+            None => forget_files(directory, &partition.dir, base),
+            Some(seal) => {
+                let (index, times) = {
+                    let indexes = self.segment.index().read();
+                    (indexes.offsets().to_bytes(), indexes.times().to_bytes())
+                };
+                let text = seal.to_text(partition.identity(self.topic_id));
+                let names = [FileKind::OffsetIndex, FileKind::TimeIndex]
+                    .map(|kind| segment_file_name(base, kind));
+                let seal_name = seal_file_name(base);
+                let [index_name, times_name] = &names;
+                let mut files: Vec<(&str, &[u8])> =
+                    vec![(index_name, &index), (times_name, &times)];
+                if sealed {
+                    files.push((&seal_name, text.as_bytes()));
+                }
+                replace_all(directory, &partition.dir, &files)
+            }
+        };
+        if written.is_err() {
             partition.shared.counters.index_write_failed();
         }
-        Ok(())
     }
 }
 
+/// Removes the index files and the seal of segment `base`, which is empty: it needs none.
+fn forget_files(directory: &dyn Directory, dir: &Path, base: Offset) -> io::Result<()> {
+    let names = [FileKind::OffsetIndex, FileKind::TimeIndex]
+        .map(|kind| segment_file_name(base, kind))
+        .into_iter()
+        .chain([seal_file_name(base)]);
+    for name in names {
+        match directory.unlink(&dir.join(name)) {
+            Err(error) if !is_missing(&error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 impl Partition {
-    /// Trims and marks the active segment: the last thing before a clean close.
-    pub(crate) fn finish(&self, writer: &mut Writer) -> Result<Reach, Fault> {
+    /// Trims and marks the active segment: the last thing before a clean close. Returns where the
+    /// log ends, and what the segment's files hold if it has a batch.
+    pub(crate) fn finish(&self, writer: &mut Writer) -> Result<(Reach, Option<Seal>), Fault> {
         if writer.offline {
             let what = "the partition went offline before it could be closed";
             return Err(Fault::new(FaultKind::Write, &self.dir, what));
         }
         let end = writer.flush.durable();
-        writer.finish_file(self, end.position)?;
+        let seal = writer.finish_file(self, end)?;
+        writer.write_indexes(self, seal.as_ref(), false);
         let state = self.head.lock().producers.freeze(self.shared.clock.tick());
         if !state.is_blank() {
             writer.snapshot(self, &state, end);
@@ -114,6 +183,11 @@ impl Partition {
         writer.mark(self.shared.clock.tick())?;
         writer.offline = true;
         writer.segment.finish(end.position);
-        Ok(writer.reach(end))
+        Ok((writer.reach(end), seal))
+    }
+
+    /// Whose segments these are.
+    pub(crate) const fn identity(&self, topic_id: TopicId) -> Identity {
+        Identity { topic_id, partition: self.name.partition() }
     }
 }

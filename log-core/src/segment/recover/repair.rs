@@ -4,7 +4,7 @@
 //!   1 leftovers unlinked, names flushed                     (only without damage)
 //!   2 each segment cut to its last batch                      (only without damage)
 //!   3 every byte above the watermark written anew, flushed    (S3)
-//!   4 the offset indexes rebuilt beside and renamed
+//!   4 indexes and seals rebuilt beside and renamed
 //! ```
 //!
 //! Step 3 looks idle and is not: after a failed flush the kernel may hold clean pages that never
@@ -13,14 +13,16 @@
 
 use std::path::Path;
 
-use super::{Scan, Scanned, index_path};
+use super::{Scan, Scanned, is_missing};
 use crate::disk::Directory;
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::error::{Fault, FaultKind};
+use crate::format::{FileKind, segment_file_name};
 use crate::ids::{Offset, Position};
-use crate::int::{u64_from, usize_from};
+use crate::int::{u32_saturated, u64_from, usize_from};
 use crate::mutant::{self, Mutant};
-use crate::segment::replace::{read_small, replace, write_full};
+use crate::segment::replace::{read_small, replace_all, write_full};
+use crate::segment::seal::{FileSum, Identity, Seal, seal_file_name};
 use crate::segment::walk::read_full;
 use crate::segment::watermark::Watermark;
 
@@ -45,6 +47,7 @@ pub(crate) fn repair(
     dir: &Path,
     scan: &Scan,
     watermark: Option<&Watermark>,
+    identity: Identity,
 ) -> Result<Repaired, Fault> {
     let failed =
         |what: &'static str| move |error| Fault::io(FaultKind::Directory, dir, what, error);
@@ -64,7 +67,7 @@ pub(crate) fn repair(
         }
         repaired.rewritten_bytes += settle(scanned, scan.damage.is_empty(), watermark)?;
         if sealed {
-            repaired.indexes_rebuilt += u32::from(rebuild_index(directory, dir, scanned)?);
+            repaired.indexes_rebuilt += rebuild_indexes(directory, dir, scanned, identity)?;
         } else {
             // It may end here because a recovery cut it that was then cut short itself: unflushed,
             // the cut is taken back by the next power loss, and what stood behind it comes back to
@@ -121,16 +124,65 @@ fn durable_bytes(base: Offset, watermark: Option<&Watermark>) -> u64 {
     }
 }
 
-/// Puts the scanned index in place of a file that says something else; returns whether it did.
-fn rebuild_index(directory: &dyn Directory, dir: &Path, scanned: &Scanned) -> Result<bool, Fault> {
-    let path = index_path(scanned.segment.path());
-    let bytes = scanned.segment.index().read().to_bytes();
-    // An index that cannot be read is as good as none.
-    if read_small(directory, &path).ok().flatten().is_some_and(|found| found == bytes) {
-        return Ok(false);
+/// Puts the scanned indexes and their seal in place of files that say something else; returns how
+/// many did.
+fn rebuild_indexes(
+    directory: &dyn Directory,
+    dir: &Path,
+    scanned: &Scanned,
+    identity: Identity,
+) -> Result<u32, Fault> {
+    let base = scanned.segment.base();
+    let (seal, offsets, times) = {
+        let mut indexes = scanned.segment.index().write();
+        indexes.finish();
+        let (offsets, times) = (indexes.offsets().to_bytes(), indexes.times().to_bytes());
+        let seal = scanned.sum.map(|log| Seal {
+            base,
+            next: scanned.next,
+            last_crc: scanned.last_crc,
+            first_timestamp: indexes.first_timestamp(),
+            largest: indexes.times().max(),
+            log,
+            index: FileSum::of(&offsets),
+            times: FileSum::of(&times),
+            txns: None,
+        });
+        (seal, offsets, times)
+    };
+    let seal = seal.map(|seal| seal.to_text(identity)).unwrap_or_default();
+    let files = [
+        (segment_file_name(base, FileKind::OffsetIndex), offsets.as_slice()),
+        (segment_file_name(base, FileKind::TimeIndex), times.as_slice()),
+        (seal_file_name(base), seal.as_bytes()),
+    ];
+    // A file that cannot be read is as good as none.
+    let differs = |name: &str, bytes: &[u8]| {
+        read_small(directory, &dir.join(name)).ok().flatten().is_none_or(|found| found != bytes)
+    };
+    let stale: Vec<(&str, &[u8])> = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), *bytes))
+        .filter(|(name, bytes)| !(name.ends_with("seal") && bytes.is_empty()))
+        .filter(|(name, bytes)| differs(name, bytes))
+        .collect();
+    if seal.is_empty() {
+        // It cannot be vouched for, and what an older seal says must not be.
+        match directory.unlink(&dir.join(seal_file_name(base))) {
+            Err(error) if !is_missing(&error) => {
+                let path = scanned.segment.path();
+                return Err(Fault::io(FaultKind::Write, path, "its seal cannot be removed", error));
+            }
+            _ => {}
+        }
     }
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    replace(directory, dir, name, &bytes)
-        .map(|()| true)
-        .map_err(|error| Fault::io(FaultKind::Write, &path, "the index cannot be rebuilt", error))
+    if stale.is_empty() {
+        return Ok(0);
+    }
+    replace_all(directory, dir, &stale).map_err(|error| {
+        let path = scanned.segment.path();
+        Fault::io(FaultKind::Write, path, "its indexes cannot be rebuilt", error)
+    })?;
+    let indexes = stale.iter().filter(|(name, _)| name.ends_with("index")).count();
+    Ok(u32_saturated(indexes))
 }

@@ -1,0 +1,103 @@
+//! The two sparse indexes of a segment, which get their entries together.
+//!
+//! ```text
+//!   append call ─▶ largest timestamp so far ─▶ more than `interval` bytes since the last entry?
+//!                                              offset entry and time entry, then count its bytes
+//! ```
+
+use std::path::Path;
+
+use super::offset_index::{Hint, OffsetIndex};
+use super::seal::{FileSum, Seal};
+use super::time_index::{Stamp, TimeIndex};
+use crate::disk::{Directory, Mapping, Open};
+use crate::ids::{Offset, Position, TimestampMs};
+
+/// What the indexes learn of one append call, or of one batch when they are built anew.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Indexed {
+    /// The last offset.
+    pub(crate) last: Offset,
+    /// Where it begins in the file.
+    pub(crate) position: Position,
+    pub(crate) bytes: u32,
+    /// Its largest timestamp.
+    pub(crate) stamp: Stamp,
+}
+
+/// The indexes of one segment.
+#[derive(Debug)]
+pub(crate) struct Indexes {
+    offsets: OffsetIndex,
+    times: TimeIndex,
+    /// The largest timestamp of the first append: what a roll by time counts from.
+    first_timestamp: Option<TimestampMs>,
+}
+
+impl Indexes {
+    /// Without entries.
+    pub(crate) const fn new(base: Offset) -> Self {
+        Self::of(OffsetIndex::new(base), TimeIndex::new(base), None)
+    }
+
+    pub(crate) const fn of(
+        offsets: OffsetIndex,
+        times: TimeIndex,
+        first_timestamp: Option<TimestampMs>,
+    ) -> Self {
+        Self { offsets, times, first_timestamp }
+    }
+
+    pub(crate) const fn first_timestamp(&self) -> Option<TimestampMs> {
+        self.first_timestamp
+    }
+
+    pub(crate) const fn offsets(&self) -> &OffsetIndex {
+        &self.offsets
+    }
+
+    pub(crate) const fn times(&self) -> &TimeIndex {
+        &self.times
+    }
+
+    /// Those that the files beside the segment file `log` hold; `None` unless they are what `seal`
+    /// says.
+    pub(crate) fn load(directory: &dyn Directory, log: &Path, seal: &Seal) -> Option<Self> {
+        let end = Position::new(u32::try_from(seal.log.bytes).ok()?);
+        let offsets = load(directory, &log.with_extension("index"), seal.index)?;
+        let times = load(directory, &log.with_extension("timeindex"), seal.times)?;
+        let offsets = OffsetIndex::parse(seal.base, offsets, end)?;
+        let times = TimeIndex::parse(seal.base, times, seal.next)?;
+        let agree = times.max().timestamp == seal.largest.timestamp;
+        agree.then_some(Self::of(offsets, times, seal.first_timestamp))
+    }
+
+    /// Whether one of them has no room: the segment is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.offsets.is_full() || self.times.is_full()
+    }
+
+    /// Takes in one append.
+    pub(crate) fn on_append(&mut self, append: &Indexed, interval: u32) {
+        let Indexed { last, position, bytes, stamp } = *append;
+        let entered = self.offsets.on_append(last, position, bytes, interval);
+        self.times.on_append(stamp, entered);
+        self.first_timestamp.get_or_insert(stamp.timestamp);
+    }
+
+    /// The segment takes no more appends.
+    pub(crate) fn finish(&mut self) {
+        self.times.finish();
+    }
+
+    /// Where to start looking for `target`.
+    pub(crate) fn lookup(&self, target: Offset) -> Hint {
+        self.offsets.lookup(target)
+    }
+}
+
+/// The bytes of a file, if they are those that `sum` was taken of.
+fn load(directory: &dyn Directory, path: &Path, sum: FileSum) -> Option<Mapping> {
+    let mapping = directory.open(path, Open::Read).ok()?.map(sum.bytes).ok()?;
+    (FileSum::of(mapping.as_bytes()) == sum).then_some(mapping)
+}
