@@ -79,7 +79,7 @@ fn parse_line(line: &str) -> Option<Flight<'_>> {
 }
 
 /// `2013-01-31 23:00:00`, a whole hour in UTC.
-fn parse_hour(text: &str) -> Option<TimestampMs> {
+pub(crate) fn parse_hour(text: &str) -> Option<TimestampMs> {
     let (date, time) = text.split_once(' ')?;
     let mut date = date.splitn(3, '-').map(i64::from_str);
     let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);

@@ -23,6 +23,7 @@ use log_core::{Log, Recovered, Store, TopicError, TopicName, TopicPartition};
 mod check;
 mod input;
 mod report;
+mod times;
 mod write;
 
 use check::Tally;
@@ -100,6 +101,7 @@ fn in_dir(dir: &Path, codec: Codec) -> Result<bool, Box<dyn Error>> {
     let size = |tally: &Tally| (tally.read_back, tally.bytes);
     let tally = report.time("read and compare", || read_all(&logs, &flights, &bar), size)?;
     bar.finish_and_clear();
+    let firsts = times::first_on_or_after_4th_of_july(&logs, &flights)?;
     store.close()?;
 
     println!("{}", report.table());
@@ -111,8 +113,9 @@ fn in_dir(dir: &Path, codec: Codec) -> Result<bool, Box<dyn Error>> {
             written.ratio()
         );
     }
+    println!("{}", firsts.table());
     println!("{}", closing_line(&written, tally));
-    Ok(tally.is_sound())
+    Ok(tally.is_sound() && firsts.are_right())
 }
 
 /// A store, the logs of its partitions, and what opening found.
