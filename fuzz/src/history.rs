@@ -117,6 +117,8 @@ struct History<'a> {
     /// What an armed stop will be.
     armed: Option<Stop>,
     rotten: bool,
+    /// How often files were damaged that only save time.
+    harms: u32,
     /// How often stored bytes were changed.
     rots: u32,
     /// The segment that was shortened while the store was closed.
@@ -144,6 +146,7 @@ impl<'a> History<'a> {
             created: false,
             armed: None,
             rotten: false,
+            harms: 0,
             rots: 0,
             shortened: None,
             done: false,
@@ -206,6 +209,10 @@ impl<'a> History<'a> {
             }
             Op::Zero { file, block } => {
                 self.zero(file, block);
+                Ok(())
+            }
+            Op::Harm { file, at } => {
+                self.harm(file, at);
                 Ok(())
             }
             Op::Space { bytes } => {

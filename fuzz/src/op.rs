@@ -44,6 +44,8 @@ pub enum Op {
     Flip { file: u64, at: u64, mask: u8 },
     /// Zero a stored block of a segment.
     Zero { file: u64, block: u64 },
+    /// Damage a file that only saves time: an index, a seal, a checkpoint.
+    Harm { file: u64, at: u64 },
     /// Give or take space.
     Space { bytes: Option<u64> },
 }

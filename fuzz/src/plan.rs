@@ -42,6 +42,8 @@ pub struct Plan {
     pub unflushed_bytes: u32,
     /// `watermark_bytes`.
     pub watermark_bytes: u32,
+    /// `checkpoint_bytes`.
+    pub checkpoint_bytes: u32,
     /// `flush_interval`.
     pub flush_interval: Duration,
     /// `flush_method`.
@@ -112,6 +114,7 @@ impl Plan {
             segment_bytes: c.pick(&[4096, 8192, 16384, 65536, 262_144]),
             unflushed_bytes: c.pick(&[8192, 16384, 32768, 131_072]),
             watermark_bytes: c.pick(&[1, 4096, 32768, 1 << 20]),
+            checkpoint_bytes: c.pick(&[0, 4096, 32768, 1 << 26]),
             flush_interval: Duration::from_millis(c.pick(&[0, 10, 10, 1000])),
             flush_method: c.pick(&[FlushMethod::Sync, FlushMethod::OwnRange]),
             visibility: c.pick(&[Visibility::Synced, Visibility::Synced, Visibility::Written]),
@@ -126,7 +129,8 @@ impl Plan {
             plan.segment_bytes = 262_144;
             plan.unflushed_bytes = 8192;
             plan.watermark_bytes = 1 << 20;
-            swarm.weights = [80, 0, 40, 1, 10, 5, 0, 0, 2, 0, 0, 2, 0];
+            plan.checkpoint_bytes = 1 << 26;
+            swarm.weights = [80, 0, 40, 1, 10, 5, 0, 0, 2, 0, 0, 2, 0, 0];
             (swarm.bytes_max, swarm.records_max) = (1500, 2);
         }
         (plan, swarm)
@@ -186,7 +190,7 @@ fn faults(c: &mut Chance, weather: Weather) -> Faults {
 
 /// Which steps a history leans to.
 struct Swarm {
-    weights: [u64; 13],
+    weights: [u64; 14],
     durability: [u64; 3],
     bytes_max: u64,
     records_max: u64,
@@ -194,7 +198,7 @@ struct Swarm {
 
 impl Swarm {
     fn new(c: &mut Chance) -> Self {
-        let base = [60, 2, 40, 10, 15, 8, 3, 3, 6, 4, 6, 5, 3];
+        let base = [60, 2, 40, 10, 15, 8, 3, 3, 6, 4, 6, 5, 3, 3];
         let weights = base.map(|weight| if c.one_in(4) { 0 } else { 1 + c.below(2 * weight) });
         Self {
             weights,
@@ -245,6 +249,7 @@ fn step(c: &mut Chance, swarm: &Swarm, weather: Weather) -> Op {
             Op::Flip { file: c.next(), at: c.next(), mask: 1 << c.below(8) }
         }
         12 if weather == Weather::Rot => Op::Zero { file: c.next(), block: c.next() },
+        13 => Op::Harm { file: c.next(), at: c.next() },
         11 if weather == Weather::Full => {
             Op::Space { bytes: if c.one_in(3) { None } else { Some(c.below(200_000)) } }
         }

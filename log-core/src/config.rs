@@ -99,6 +99,9 @@ pub(crate) struct Settings {
     pub(crate) decompressed_bytes_max: u32,
     /// Newly durable bytes after which the watermark is written down.
     pub(crate) watermark_bytes: u32,
+    /// New bytes of a segment after which a recovery checkpoint is written: what an unclean open
+    /// has to scan at most, in round numbers.
+    pub(crate) checkpoint_bytes: u32,
     /// Longest time the watermark lags behind.
     pub(crate) watermark_interval: Duration,
     /// Longest time an unasked-for flush waits.
@@ -132,6 +135,7 @@ impl Default for Settings {
             buffer_bytes_max: 32 * MIB,
             decompressed_bytes_max: 64 * MIB,
             watermark_bytes: 8 * MIB,
+            checkpoint_bytes: 64 * MIB,
             watermark_interval: Duration::from_secs(1),
             flush_interval: Duration::from_millis(10),
             producer_expiration: Duration::from_hours(24),

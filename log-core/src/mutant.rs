@@ -35,6 +35,9 @@ pub enum Mutant {
     TailBlockRace,
     /// Damage below the watermark is taken for the end of the log.
     CutDurableDamage,
+    /// S6: a checkpoint is written before what it covers is durable, and believed though the log
+    /// ends before it.
+    CheckpointAboveEnd,
     /// Recovery takes batches without checking that their offsets follow each other.
     SkipContinuity,
     /// S15: a sequence is remembered before its batch has its place.
@@ -48,7 +51,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::SkipDirSync,
         Self::AckBeforeSync,
         Self::RetryFailedSync,
@@ -62,6 +65,7 @@ impl Mutant {
         Self::SyncCoversSubmitted,
         Self::TailBlockRace,
         Self::CutDurableDamage,
+        Self::CheckpointAboveEnd,
         Self::SkipContinuity,
         Self::SequenceWithoutBatch,
         Self::DuplicateBeforeOriginal,

@@ -6,7 +6,7 @@ use log_core::disk::sim::{Faults, Stop};
 use log_core::entropy::SeededEntropy;
 use log_core::{Drive, LogState, Store, TopicName, TopicPartition};
 
-use super::read::read_around;
+use super::read::{check_times, read_around};
 use super::{History, Step};
 use crate::plan::Weather;
 
@@ -93,6 +93,7 @@ impl History<'_> {
             .unflushed_bytes_max(self.plan.unflushed_bytes)
             .message_bytes_max(self.plan.unflushed_bytes / 2)
             .watermark_bytes(self.plan.watermark_bytes)
+            .checkpoint_bytes(self.plan.checkpoint_bytes)
             .flush_interval(self.plan.flush_interval)
             .flush_method(self.plan.flush_method)
             .visibility(self.plan.visibility)
@@ -198,9 +199,11 @@ impl History<'_> {
             }
             let end = log.log_end_offset().get();
             self.ledgers[index].recover(stop, &found, end).map_err(what)?;
+            check_times(&log, &found).map_err(what)?;
             self.check_producers(index)?;
             self.doubt(index);
-            if stop.is_none() && self.plan.weather == Weather::Calm && !report.clean {
+            let undisturbed = self.plan.weather == Weather::Calm && self.harms == 0;
+            if stop.is_none() && undisturbed && !report.clean {
                 let opens = self.stats.opens;
                 if opens > 1 {
                     return Err(format!(

@@ -1,5 +1,6 @@
 //! Reading back: records that say who they are, and everything around what is damaged.
 
+use log_core::ids::TimestampMs;
 use log_core::{FetchError, FetchLimits, Fetched, IsolationLevel, Log};
 
 use crate::oracle::Found;
@@ -10,6 +11,28 @@ pub(super) fn value_of(id: u64) -> Vec<u8> {
     let fill = id.to_be_bytes()[5];
     value.resize(8 + (id & 0xFFFF) as usize, fill);
     value
+}
+
+/// When record `id` says it was made: now earlier, now later than the one before it.
+pub(super) const fn time_of(id: u64) -> TimestampMs {
+    TimestampMs::new(1_000_000 + ((id >> 16) * 7_919 % 5_000).cast_signed())
+}
+
+/// Asks for some times, and looks through all records for the same.
+pub(super) fn check_times(log: &Log, all: &[Found]) -> Result<(), String> {
+    let some = all.iter().step_by(1 + all.len() / 4).map(|(_, id)| time_of(*id));
+    for target in some.chain([TimestampMs::new(0), TimestampMs::new(1_004_990)]) {
+        let truth = all.iter().find(|(_, id)| time_of(*id) >= target);
+        let found = log
+            .offset_for_time(target, IsolationLevel::ReadUncommitted)
+            .map_err(|error| format!("asked for time {target}: {error}"))?;
+        let expected = truth.map(|(offset, id)| (*offset, time_of(*id)));
+        let found = found.map(|found| (found.offset.get(), found.timestamp));
+        if found != expected {
+            return Err(format!("time {target} stands for {found:?}, not {expected:?} (R5)"));
+        }
+    }
+    Ok(())
 }
 
 /// The records of a fetch from the offset asked for on; each must be whole.

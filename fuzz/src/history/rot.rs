@@ -57,6 +57,30 @@ impl History<'_> {
         }
     }
 
+    /// Damages a file that only saves time: whatever is left of it, nothing that users see changes.
+    pub(super) fn harm(&mut self, file: u64, at: u64) {
+        let kinds = ["index", "timeindex", "txnindex", "seal", "checkpoint"];
+        let mut files = self.directory.files();
+        files.retain(|path| {
+            path.extension().is_some_and(|end| kinds.iter().any(|kind| end == *kind))
+        });
+        let Some(path) = files.get((file % (files.len() as u64).max(1)) as usize).cloned() else {
+            return;
+        };
+        let bytes = self.directory.read(&path).map_or(0, |bytes| bytes.len() as u64);
+        if bytes == 0 {
+            return;
+        }
+        self.harms += 1;
+        let place = (at >> 8) % bytes;
+        self.note(format!("   harms {} at {place}", path.display()));
+        if at.is_multiple_of(3) {
+            self.directory.shorten(&path, place);
+        } else {
+            let _there = self.directory.flip(&path, place, 1 << (at % 8));
+        }
+    }
+
     pub(super) fn zero(&mut self, file: u64, block: u64) {
         let files = self.segments();
         let Some(path) = files.get((file % (files.len() as u64).max(1)) as usize).cloned() else {

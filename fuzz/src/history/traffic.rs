@@ -1,10 +1,10 @@
 //! What a history's users do: append by each door, hand in hostile bytes, read.
 
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch, stamp};
-use log_core::ids::{LeaderEpoch, TimestampMs};
+use log_core::ids::LeaderEpoch;
 use log_core::{AppendError, Durability, FetchError, FetchLimits, IsolationLevel, Log, Offset};
 
-use super::read::{records, value_of};
+use super::read::{records, time_of, value_of};
 use super::{History, Step};
 use crate::chance::Chance;
 use crate::op::Raw;
@@ -34,7 +34,7 @@ impl History<'_> {
             let id = self.next_id << 16 | bytes & 0xFFFF;
             self.next_id += 1;
             let value = value_of(id);
-            let timestamp = TimestampMs::new(1_000_000);
+            let timestamp = time_of(id);
             let record = NewRecord { timestamp, key: None, value: Some(&value), headers: &[] };
             if builder.push(&record).is_ok() {
                 ids.push(id);

@@ -192,6 +192,7 @@ mod tests {
                 index: sum,
                 times: sum,
                 txns: Some(sum),
+                has_producers: true,
             });
         }
         assert_eq!(parse(to_text(&filled).as_bytes()), Some(filled));

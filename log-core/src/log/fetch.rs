@@ -234,6 +234,7 @@ impl Partition {
         let first = view.segments.partition_point(|segment| segment.base() <= offset);
         for (index, segment) in view.segments.iter().enumerate().skip(first.saturating_sub(1)) {
             let limit = limit_of(segment, &view.reach);
+            segment.read_indexes(&*self.shared.directory, self.settings.index_interval_bytes());
             let later = view.segments.get(index + 1).map(|next| next.base());
             let until = later.unwrap_or(view.reach.mark.offset);
             loop {

@@ -75,6 +75,8 @@ pub(crate) struct Head {
     pub(crate) oldest_unflushed: Option<Tick>,
     /// Somebody makes the next segment: the offsets stand still until it is there.
     pub(crate) rolling: bool,
+    /// Opened after a clean close, and nothing appended since: see `partition/wake.rs`.
+    pub(crate) asleep: bool,
     /// When space was last asked for in vain.
     pub(crate) full_since: Tick,
     pub(crate) wakers: Vec<Waker>,

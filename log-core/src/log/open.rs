@@ -5,7 +5,7 @@
 //!   2 watermark           void under another topic id
 //!   3 segments            regular files with a segment's name; the rest is left alone
 //!   4 clean?              the marker's line and the files agree: no scan        (open/believe.rs)
-//!     else scan           decide what is there                              (segment/recover.rs)
+//!     else scan           what no seal or checkpoint vouches for            (segment/recover.rs)
 //!   5 leader epoch        raised, durably, before anything is cut      (S22)     (open/epochs.rs)
 //!   6 repair              cut, write the tail anew, rebuild indexes    (S3)
 //!     producers           their state, from the log; stale snapshots removed (open/producers.rs)
@@ -23,9 +23,10 @@ mod recovered;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use self::assemble::assemble;
-use self::believe::believe;
+use self::believe::{Consulted, believe, consult, forget};
 use self::epochs::leader_epoch;
 pub use self::error::OpenError;
 use self::files::{candidates, topic_id};
@@ -41,6 +42,7 @@ use crate::format::checkpoint::{LeaderEpochEntry, leader_epochs_text};
 use crate::format::metadata::PartitionMetadata;
 use crate::format::{FileKind, segment_file_name};
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId, TopicPartition};
+use crate::mutant::{self, Mutant};
 use crate::segment::recover::{Rules, Scan, repair, scan};
 use crate::segment::replace::replace;
 use crate::segment::seal::Identity;
@@ -120,10 +122,11 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     if found.is_some() && watermark.is_none() {
         warnings.push(format!("{}: its watermark is of another topic and void", dir.display()));
     }
-    let candidates = candidates(request, &mut warnings)?;
+    let identity = Identity { topic_id, partition: request.name.partition() };
+    let mut candidates = candidates(request, &mut warnings)?;
     let clean = request.clean.filter(|clean| clean.topic_id == topic_id);
     if let Some(clean) = clean
-        && let Some(scan) = believe(request, &candidates, clean)
+        && let Some(scan) = believe(request, &candidates, clean, identity)
         && let Some(producers) = left_by(request, clean)
     {
         let recovered = recovered(request, &scan, watermark, clean.leader_epoch, true, warnings);
@@ -135,9 +138,17 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
         unflushed_bytes_max: settings.unflushed_bytes_max,
         index_interval_bytes: request.settings.index_interval_bytes,
     };
+    let read = AtomicU64::new(0);
+    let Consulted { claimed, from } =
+        consult(request, &mut candidates, identity, &mut warnings, &read)?;
     let base = candidates.first().map_or(Offset::ZERO, |first| first.base);
-    let mut replay = Replay::begin(request, topic_id, base, &mut warnings);
-    let scan = scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
+    let mut replay = match from {
+        Some((from, producers)) => Replay::resume(request, topic_id, from, producers),
+        None => Replay::begin(request, topic_id, base, &mut warnings),
+    };
+    let mut scan =
+        scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
+    scan.bytes_read += read.into_inner();
     if settings.on_damage == OnDamage::Refuse
         && let Some(first) = scan.damage.first()
     {
@@ -147,13 +158,18 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
             damage: scan.damage,
         });
     }
-    let identity = Identity { topic_id, partition: request.name.partition() };
+    let above = claimed.is_some_and(|claimed| claimed > scan.end.offset);
+    if above && !mutant::on(Mutant::CheckpointAboveEnd) {
+        forget(directory, dir)?;
+    }
     let epoch = leader_epoch(request, watermark.as_ref(), &scan, &mut warnings)?;
-    let repaired =
-        repair(directory, dir, &scan, watermark.as_ref(), identity).map_err(OpenError::Io)?;
     let producers = replay.finish(scan.end.offset, &mut warnings);
+    let known = producers.largest_id().is_some();
+    let repaired = repair(directory, dir, &scan, watermark.as_ref(), identity, known)
+        .map_err(OpenError::Io)?;
     let mut recovered = recovered(request, &scan, watermark, epoch, false, warnings);
     recovered.rewritten_bytes = repaired.rewritten_bytes;
+    recovered.bytes_read += repaired.rewritten_bytes;
     recovered.indexes_rebuilt = repaired.indexes_rebuilt;
     assemble(request, &scan, topic_id, recovered, producers)
 }
@@ -177,6 +193,7 @@ fn recovered(
         log_end_offset: scan.end.offset,
         durable_offset: watermark.map(|mark| mark.durable),
         bytes_cut: scan.bytes_cut,
+        bytes_read: scan.bytes_read,
         rewritten_bytes: 0,
         indexes_rebuilt: 0,
         damage: scan.damage.clone(),

@@ -11,6 +11,9 @@
 
 mod producing;
 mod turn;
+mod wake;
+
+pub(super) use wake::last_block;
 
 use core::sync::atomic::AtomicBool;
 use std::path::PathBuf;

@@ -45,11 +45,11 @@ impl Chunk {
         self.buffer.len() - self.carried
     }
 
-    /// `sum` of the file's bytes before, with the new ones of this chunk; `None` if others are
-    /// missing between.
-    pub(crate) fn add_to(&self, sum: FileSum) -> Option<FileSum> {
+    /// `sum` of the file's bytes before, with the new ones of this chunk up to `end`; `None` if
+    /// others are missing between.
+    pub(crate) fn add_to(&self, sum: FileSum, end: Position) -> Option<FileSum> {
         let from = usize::try_from(sum.bytes.checked_sub(self.position)?).ok()?;
-        let end = u64::from(self.end.position.get()).checked_sub(self.position)?;
+        let end = u64::from(end.get()).checked_sub(self.position)?;
         let fresh = self.buffer.as_slice().get(from..usize::try_from(end).ok()?)?;
         Some(sum.and(fresh))
     }
@@ -90,10 +90,20 @@ impl Pending {
             end,
             chunk_bytes,
         };
-        if !block.is_empty() {
-            pending.asleep = Some(Asleep { segment, block: block.into() });
-        }
+        pending.carry(segment, block);
         pending
+    }
+
+    /// The segment's last partial block holds `block`: the next write writes it again.
+    pub(crate) fn carry(&mut self, segment: Arc<Segment>, block: &[u8]) {
+        if !block.is_empty() {
+            self.asleep = Some(Asleep { segment, block: block.into() });
+        }
+    }
+
+    /// Where what was accepted ends.
+    pub(crate) const fn end(&self) -> Mark {
+        self.end
     }
 
     /// New bytes that wait.

@@ -35,6 +35,7 @@ impl Partition {
     /// Secures at least `bytes` of segment `base`, if that still takes appends.
     pub(crate) fn secure(&self, base: Offset, bytes: u64) -> Result<(), AppendError> {
         let _turn = self.grow.lock();
+        self.wake()?;
         let now = self.shared.clock.tick();
         let (segment, secured) = {
             let head = self.head.lock();
@@ -80,6 +81,7 @@ impl Partition {
     /// Starts the next segment, if `incoming` still needs it.
     pub(crate) fn roll(&self, incoming: &Incoming) -> Result<(), AppendError> {
         let _turn = self.grow.lock();
+        self.wake()?;
         let base = {
             let mut head = self.head.lock();
             head.admit()?;

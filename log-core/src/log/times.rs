@@ -66,11 +66,12 @@ impl Partition {
             if next.is_some_and(|next| next <= view.log_start) {
                 continue;
             }
+            if segment.index().read().times().max().timestamp < target {
+                continue;
+            }
+            segment.read_indexes(&*self.shared.directory, self.settings.index_interval_bytes());
             let from = {
                 let indexes = segment.index().read();
-                if indexes.times().max().timestamp < target {
-                    continue;
-                }
                 let entry =
                     indexes.times().lookup(target).map_or(segment.base(), |entry| entry.offset);
                 let hint = indexes.lookup(entry.max(view.log_start));
@@ -106,6 +107,7 @@ impl Partition {
         let mut largest = TimestampMs::NONE;
         for (index, segment) in view.segments.iter().enumerate() {
             let limit = limit_of(segment, &view.reach);
+            segment.read_indexes(&*self.shared.directory, self.settings.index_interval_bytes());
             let indexes = segment.index().read();
             let whole = segment.end().is_some_and(|end| u64::from(end.get()) == limit);
             if whole {

@@ -13,12 +13,14 @@
 //! Any error of a write or flush takes the partition offline: a failed flush is never retried, for
 //! the kernel may have dropped the pages it could not write (D7).
 
+mod checkpoint;
 mod complete;
 mod finish;
 
 use core::ops::Range;
 use std::sync::Arc;
 
+use self::checkpoint::Sums;
 use super::head::{Head, LogState, Reach};
 use super::partition::Partition;
 use super::pending::Chunk;
@@ -32,7 +34,7 @@ use crate::ids::{LeaderEpoch, Offset, TopicId};
 use crate::int::usize_from_u32;
 use crate::model::flush::{Flush, Mark, Ordinal};
 use crate::segment::Segment;
-use crate::segment::seal::FileSum;
+use crate::segment::seal::{FileSum, Seal};
 use crate::segment::watermark::WatermarkFile;
 
 /// Writes of one partition in flight at once.
@@ -50,8 +52,8 @@ enum Submission {
 pub(crate) struct Writer {
     segment: Arc<Segment>,
     flush: Flush,
-    /// The sum of the segment's bytes that were submitted, while it is known.
-    sum: Option<FileSum>,
+    sums: Sums,
+    kept: Kept,
     in_flight: Vec<(Ordinal, Submission)>,
     next_ordinal: Ordinal,
     watermark: WatermarkFile,
@@ -66,6 +68,17 @@ pub(crate) struct Writer {
     offline: bool,
 }
 
+/// What a segment's files hold since a clean close.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kept {
+    /// Something was appended, or it was not closed: they will be written at the next close.
+    Touched,
+    /// No batch.
+    Empty,
+    /// This.
+    As(Seal),
+}
+
 /// What a new writer starts from.
 #[derive(Debug)]
 pub(crate) struct Start {
@@ -73,6 +86,9 @@ pub(crate) struct Start {
     pub(crate) end: Mark,
     /// The sum of the segment's bytes up to there, where it is known.
     pub(crate) sum: Option<FileSum>,
+    pub(crate) kept: Kept,
+    /// Up to which byte of the segment there is a checkpoint.
+    pub(crate) covered: u64,
     pub(crate) watermark: WatermarkFile,
     pub(crate) topic_id: TopicId,
     pub(crate) log_begins: Offset,
@@ -96,7 +112,8 @@ impl Writer {
         Self {
             segment: start.segment,
             flush: Flush::at(start.end),
-            sum: start.sum,
+            sums: Sums::new(start.sum, start.covered),
+            kept: start.kept,
             in_flight: Vec::new(),
             next_ordinal: 0,
             watermark: start.watermark,
@@ -113,6 +130,11 @@ impl Writer {
     /// Stops for good: the partition is being reopened or closed.
     pub(crate) const fn stop(&mut self) {
         self.offline = true;
+    }
+
+    /// Something is about to be appended: the segment's files will not stay as they are.
+    pub(crate) const fn touched(&mut self) {
+        self.kept = Kept::Touched;
     }
 
     /// Whether nothing will be written any more, and nothing is under way.
@@ -219,15 +241,18 @@ impl Partition {
                     self.publish(writer, now, answers);
                     sealed
                 }
-                Step::Rest(due) => match writer.mark_due(&self.shared.settings, now) {
-                    (true, _) => {
-                        let marked = writer.mark(now);
-                        // About a second after the last append of a partition that falls idle.
-                        self.head.lock().pending.sleep();
-                        marked
+                Step::Rest(due) => {
+                    writer.tend_checkpoint(self);
+                    match writer.mark_due(&self.shared.settings, now) {
+                        (true, _) => {
+                            let marked = writer.mark(now);
+                            // About a second after the last append of a partition that falls idle.
+                            self.head.lock().pending.sleep();
+                            marked
+                        }
+                        (false, mark_due) => return due.into_iter().chain(mark_due).min(),
                     }
-                    (false, mark_due) => return due.into_iter().chain(mark_due).min(),
-                },
+                }
             };
             if let Err(fault) = done {
                 self.take_offline(writer, &fault, answers);
@@ -244,7 +269,7 @@ impl Partition {
     ) {
         let range = 0..chunk.buffer.len();
         let position = chunk.position;
-        writer.sum = writer.sum.and_then(|sum| chunk.add_to(sum));
+        writer.sums.take(&chunk);
         let submission = Submission::Write { position, range: range.clone(), sync, retries: 0 };
         let (ordinal, token) = writer.submit(submission, self.slot);
         writer.flush.submit_write(ordinal, chunk.end, sync == WriteSync::OwnRange);

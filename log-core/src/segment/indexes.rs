@@ -8,7 +8,8 @@
 use std::path::Path;
 
 use super::offset_index::{Hint, OffsetIndex};
-use super::seal::{FileSum, Seal};
+use super::replace::read_small;
+use super::seal::{FileSum, Identity, Seal};
 use super::time_index::{Stamp, TimeIndex};
 use crate::disk::{Directory, Mapping, Open};
 use crate::ids::{Offset, Position, TimestampMs};
@@ -32,6 +33,8 @@ pub(crate) struct Indexes {
     times: TimeIndex,
     /// The largest timestamp of the first append: what a roll by time counts from.
     first_timestamp: Option<TimestampMs>,
+    /// Set while the entries still stand in the files only, which hold what this says.
+    unread: Option<(Seal, Identity)>,
 }
 
 impl Indexes {
@@ -45,7 +48,20 @@ impl Indexes {
         times: TimeIndex,
         first_timestamp: Option<TimestampMs>,
     ) -> Self {
-        Self { offsets, times, first_timestamp }
+        Self { offsets, times, first_timestamp, unread: None }
+    }
+
+    /// Those of a segment that nobody has asked yet: read when somebody does.
+    pub(crate) const fn unread(seal: Seal, identity: Identity) -> Self {
+        let times = TimeIndex::unread(seal.base, seal.largest);
+        let mut indexes = Self::of(OffsetIndex::new(seal.base), times, seal.first_timestamp);
+        indexes.unread = Some((seal, identity));
+        indexes
+    }
+
+    /// What the files are to hold, while they are unread.
+    pub(crate) const fn still_unread(&self) -> Option<(Seal, Identity)> {
+        self.unread
     }
 
     pub(crate) const fn first_timestamp(&self) -> Option<TimestampMs> {
@@ -72,6 +88,27 @@ impl Indexes {
         agree.then_some(Self::of(offsets, times, seal.first_timestamp))
     }
 
+    /// Those that the files beside `log` begin with, as far as `start` sums them; `None` if they
+    /// are not so.
+    pub(crate) fn start(directory: &dyn Directory, log: &Path, start: &Seal) -> Option<Self> {
+        let end = Position::new(u32::try_from(start.log.bytes).ok()?);
+        let offsets = prefix(directory, &log.with_extension("index"), start.index)?;
+        let times = prefix(directory, &log.with_extension("timeindex"), start.times)?;
+        let offsets = OffsetIndex::parse(start.base, offsets, end)?;
+        let times = TimeIndex::parse(start.base, times, start.next)?;
+        Some(Self::of(offsets, times, start.first_timestamp))
+    }
+
+    /// The files' bytes for a log that ends at `end`, before offset `next`.
+    pub(crate) fn bytes_before(&self, end: Position, next: Offset) -> (Vec<u8>, Vec<u8>) {
+        (self.offsets.bytes_before(end), self.times.bytes_before(next))
+    }
+
+    /// Takes in a batch that has its entries already, as far as it gets some.
+    pub(crate) fn recount(&mut self, batch: &Indexed) {
+        self.times.on_append(batch.stamp, false);
+    }
+
     /// Whether one of them has no room: the segment is full.
     pub(crate) fn is_full(&self) -> bool {
         self.offsets.is_full() || self.times.is_full()
@@ -94,6 +131,14 @@ impl Indexes {
     pub(crate) fn lookup(&self, target: Offset) -> Hint {
         self.offsets.lookup(target)
     }
+}
+
+/// The first bytes of a file, if they are those that `sum` was taken of.
+fn prefix(directory: &dyn Directory, path: &Path, sum: FileSum) -> Option<Mapping> {
+    let mut bytes = read_small(directory, path).ok()??;
+    let len = usize::try_from(sum.bytes).ok()?;
+    (bytes.len() >= len).then(|| bytes.truncate(len))?;
+    (FileSum::of(&bytes) == sum).then(|| Mapping::copied(bytes))
 }
 
 /// The bytes of a file, if they are those that `sum` was taken of.

@@ -19,11 +19,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::disk::File;
+use self::indexes::Indexed;
+use self::seal::{FileSum, Identity, Seal};
+use self::time_index::Stamp;
+use self::walk::Walk;
+use crate::disk::{Directory, File};
 use crate::ids::{Offset, Position};
 
+pub(crate) mod checkpoint;
 pub(crate) mod entries;
 pub(crate) mod indexes;
+pub(crate) mod meter;
 pub(crate) mod offset_index;
 pub(crate) mod recover;
 pub(crate) mod replace;
@@ -77,6 +83,52 @@ impl Segment {
 
     pub(crate) const fn file(&self) -> &Arc<dyn File> {
         &self.file
+    }
+
+    /// Reads the indexes if nobody has yet: from their files, as far as the seal vouches for them,
+    /// or anew from the log, which puts files in place that are as they should be.
+    pub(crate) fn read_indexes(&self, directory: &dyn Directory, interval: u32) {
+        let Some((seal, identity)) = self.index.read().still_unread() else { return };
+        let indexes = match Indexes::load(directory, &self.path, &seal) {
+            Some(indexes) => indexes,
+            None => self.rebuild_indexes(directory, seal, identity, interval),
+        };
+        let mut index = self.index.write();
+        if index.still_unread().is_some() {
+            *index = indexes;
+        }
+    }
+
+    /// Indexes made from the log. Where the log cannot be read to its end, they end there: reading
+    /// on meets the same place and names it.
+    fn rebuild_indexes(
+        &self,
+        directory: &dyn Directory,
+        seal: Seal,
+        identity: Identity,
+        interval: u32,
+    ) -> Indexes {
+        let mut indexes = Indexes::new(self.base);
+        let mut walk = Walk::new(&*self.file, Position::ZERO, seal.log.bytes, Some(self.base));
+        while let Ok((position, batch)) = walk.next() {
+            let last = batch.last_offset();
+            let stamp = Stamp { timestamp: batch.max_timestamp(), offset: last };
+            let bytes = batch.batch_bytes();
+            indexes.on_append(&Indexed { last, position, bytes, stamp }, interval);
+        }
+        if walk.position() == seal.log.bytes {
+            indexes.finish();
+            let (offsets, times) = (indexes.offsets().to_bytes(), indexes.times().to_bytes());
+            let seal = Seal {
+                index: FileSum::of(&offsets),
+                times: FileSum::of(&times),
+                largest: indexes.times().max(),
+                ..seal
+            };
+            // Caches, all of them: where they cannot be written, the next reader makes them again.
+            let _written = seal.put(directory, &self.path, identity, &offsets, &times);
+        }
+        indexes
     }
 
     pub(crate) const fn index(&self) -> &RwLock<Indexes> {

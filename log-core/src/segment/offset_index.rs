@@ -76,6 +76,13 @@ impl OffsetIndex {
         self.entries.to_bytes()
     }
 
+    /// The file's bytes as they were when the log ended at `end`.
+    pub(crate) fn bytes_before(&self, end: Position) -> Vec<u8> {
+        let entries = self.entries.as_slice();
+        let len = entries.partition_point(|entry| parts(*entry).1 < end);
+        entries.get(..len).unwrap_or_default().as_flattened().to_vec()
+    }
+
     /// Whether no further entry fits.
     pub(crate) fn is_full(&self) -> bool {
         self.entries.as_slice().len() >= ENTRIES_MAX

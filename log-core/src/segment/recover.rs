@@ -16,10 +16,12 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::indexes::Indexed;
+use super::meter::Metered;
 use super::resync::{Proof, content_end, next_batch};
-use super::seal::FileSum;
+use super::seal::{FileSum, Seal};
 use super::time_index::Stamp;
 use super::walk::{Stop, Walk};
 use super::watermark::Watermark;
@@ -57,6 +59,19 @@ pub(crate) struct Candidate {
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn File>,
     pub(crate) bytes: u64,
+    /// What need not be looked at.
+    pub(crate) known: Known,
+}
+
+/// How much of a segment file is known without a look at its batches.
+#[derive(Debug, Default)]
+pub(crate) enum Known {
+    #[default]
+    Nothing,
+    /// All of it: it was sealed, and is as long as its seal says.
+    Whole(Seal, Indexes),
+    /// Its start, as of a checkpoint whose last batch stands where it should.
+    Start(Seal, Indexes),
 }
 
 /// How to judge what is found.
@@ -77,6 +92,15 @@ pub(crate) struct Scanned {
     pub(crate) last_crc: u32,
     /// The sum of its batches; `None` if some of its bytes are no batches.
     pub(crate) sum: Option<FileSum>,
+    /// Up to which byte there is a checkpoint.
+    pub(crate) covered: u64,
+}
+
+impl Scanned {
+    /// What its files hold, if nobody has read its indexes yet.
+    pub(crate) fn seal(&self) -> Option<Seal> {
+        self.segment.index().read().still_unread().map(|(seal, _)| seal)
+    }
 }
 
 /// What a partition holds.
@@ -88,6 +112,8 @@ pub(crate) struct Scan {
     pub(crate) damage: Vec<Damage>,
     /// Bytes behind the end that belonged to torn writes.
     pub(crate) bytes_cut: u64,
+    /// Bytes of segment files that were read.
+    pub(crate) bytes_read: u64,
     /// Files that hold no batch and no longer belong anywhere.
     pub(crate) orphans: Vec<PathBuf>,
 }
@@ -116,27 +142,34 @@ pub(crate) fn scan(
             },
             damage: Vec::new(),
             bytes_cut: 0,
+            bytes_read: 0,
             orphans: Vec::new(),
         },
     };
+    let read = AtomicU64::new(0);
     let bases: Vec<Offset> = candidates.iter().map(|candidate| candidate.base).collect();
-    let filled: Vec<bool> = candidates.iter().map(has_batch).collect();
+    let filled: Vec<bool> =
+        candidates.iter().map(|candidate| has_batch(candidate, &read)).collect();
     let last_filled = filled.iter().rposition(|filled| *filled);
     for (index, candidate) in candidates.into_iter().enumerate() {
         let next = bases.get(index + 1).copied();
         let later = Later { next, batches: last_filled.is_some_and(|last| last > index) };
         let empty = filled.get(index) == Some(&false);
-        scanner.segment(candidate, empty, later)?;
+        scanner.segment(candidate, empty, later, &read)?;
     }
+    scanner.scan.bytes_read = read.into_inner();
     Ok(scanner.finish())
 }
 
 /// Whether a batch starts the file: such a file is never thrown away.
-fn has_batch(candidate: &Candidate) -> bool {
-    let mut walk = Walk::new(&*candidate.file, Position::ZERO, candidate.bytes, None);
+fn has_batch(candidate: &Candidate, read: &AtomicU64) -> bool {
+    if !matches!(candidate.known, Known::Nothing) {
+        return true;
+    }
+    let file = Metered::new(&*candidate.file, read);
+    let mut walk = Walk::new(&file, Position::ZERO, candidate.bytes, None);
     walk.next().is_ok()
-        || next_batch(&*candidate.file, 1, candidate.bytes, candidate.base, Proof::Checksum)
-            .is_some()
+        || next_batch(&file, 1, candidate.bytes, candidate.base, Proof::Checksum).is_some()
 }
 
 /// What stands behind the segment being scanned.
@@ -163,7 +196,13 @@ enum Verdict {
 }
 
 impl Scanner<'_> {
-    fn segment(&mut self, candidate: Candidate, empty: bool, later: Later) -> Result<(), Fault> {
+    fn segment(
+        &mut self,
+        mut candidate: Candidate,
+        empty: bool,
+        later: Later,
+        read: &AtomicU64,
+    ) -> Result<(), Fault> {
         let first = self.scan.segments.is_empty();
         if !first && candidate.base != self.expected {
             if empty && !self.is_durable(candidate.base, Position::ZERO) {
@@ -176,9 +215,20 @@ impl Scanner<'_> {
             self.scan.orphans.push(candidate.path);
             return Ok(());
         }
-        let mut indexes = Indexes::new(candidate.base);
-        let mut sum = Some(FileSum::default());
-        let end = self.batches(&candidate, later, &mut indexes, &mut sum)?;
+        let known = core::mem::take(&mut candidate.known);
+        let whole = matches!(known, Known::Whole(..));
+        let covered = if let Known::Start(seal, _) = &known { seal.log.bytes } else { 0 };
+        let (mut indexes, mut sum) = (Indexes::new(candidate.base), Some(FileSum::default()));
+        if let Known::Whole(seal, found) | Known::Start(seal, found) = known {
+            (indexes, sum) = (found, Some(seal.log));
+            (self.expected, self.last_crc) = (seal.next, seal.last_crc);
+        }
+        let end = if whole {
+            candidate.bytes
+        } else {
+            let file = Metered::new(&*candidate.file, read);
+            self.batches(&candidate, &file, later, &mut indexes, &mut sum)?
+        };
         self.check_watermark(&candidate, end);
         let position = Position::new(u32_saturated(usize_from(end)));
         self.scan.end =
@@ -187,7 +237,7 @@ impl Scanner<'_> {
         let file_bytes = candidate.bytes;
         let segment = Arc::new(segment);
         let (next, last_crc) = (self.expected, self.last_crc);
-        self.scan.segments.push(Scanned { segment, end, file_bytes, next, last_crc, sum });
+        self.scan.segments.push(Scanned { segment, end, file_bytes, next, last_crc, sum, covered });
         Ok(())
     }
 
@@ -195,12 +245,14 @@ impl Scanner<'_> {
     fn batches(
         &mut self,
         candidate: &Candidate,
+        file: &dyn File,
         later: Later,
         indexes: &mut Indexes,
         sum: &mut Option<FileSum>,
     ) -> Result<u64, Fault> {
-        let file = &*candidate.file;
-        let mut walk = Walk::new(file, Position::ZERO, candidate.bytes, Some(self.expected));
+        let from = sum.map_or(0, |sum| sum.bytes);
+        let from = Position::new(u32_saturated(usize_from(from)));
+        let mut walk = Walk::new(file, from, candidate.bytes, Some(self.expected));
         loop {
             let at = walk.position();
             let stop = match walk.next() {

@@ -4,7 +4,7 @@
 //!   00000000000000000042.seal   1                                    version
 //!                               <topic id> <partition>               whose segment it is
 //!                               base:next:last crc:first time:largest time@its offset:
-//!                                 log bytes-crc:index bytes-crc:timeindex bytes-crc:txnindex bytes-crc
+//!                                 log bytes-crc:index bytes-crc:timeindex bytes-crc:txnindex bytes-crc:producers
 //!                               crc <8 hex>                          CRC-32 of all above
 //! ```
 //!
@@ -16,10 +16,11 @@ use core::fmt;
 use std::io;
 use std::path::Path;
 
-use super::replace::read_small;
+use super::replace::{read_small, replace_all};
 use super::time_index::Stamp;
 use super::walk::read_full;
 use crate::disk::{Directory, File};
+use crate::format::{FileKind, segment_file_name};
 use crate::ids::{Offset, TimestampMs, TopicId};
 use crate::int::{u64_from, usize_from};
 
@@ -102,6 +103,8 @@ pub(crate) struct Seal {
     pub(crate) index: FileSum,
     pub(crate) times: FileSum,
     pub(crate) txns: Option<FileSum>,
+    /// Whether a producer with an id ever wrote up to its end: then there is a state of them.
+    pub(crate) has_producers: bool,
 }
 
 impl fmt::Display for Seal {
@@ -114,9 +117,10 @@ impl fmt::Display for Seal {
         }
         write!(f, "{}@{}:{log}:{index}:{times}:", largest.timestamp, largest.offset)?;
         match self.txns {
-            Some(txns) => txns.fmt(f),
-            None => f.write_str("-"),
+            Some(txns) => write!(f, "{txns}:")?,
+            None => f.write_str("-:")?,
         }
+        f.write_str(if self.has_producers { "producers" } else { "-" })
     }
 }
 
@@ -124,7 +128,9 @@ impl Seal {
     /// Reads what `Display` wrote.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.split(':').collect();
-        let [base, next, crc, first, largest, log, index, times, txns] = fields.as_slice() else {
+        let [base, next, crc, first, largest, log, index, times, txns, producers] =
+            fields.as_slice()
+        else {
             return None;
         };
         let time = |text: &str| text.parse().ok().map(TimestampMs::new);
@@ -139,12 +145,41 @@ impl Seal {
             index: sum(index)?,
             times: sum(times)?,
             txns: if *txns == "-" { None } else { Some(sum(txns)?) },
+            has_producers: match *producers {
+                "producers" => true,
+                "-" => false,
+                _ => return None,
+            },
         })
     }
 
     /// The seal's file.
     pub(crate) fn to_text(self, identity: Identity) -> String {
         guarded(&format!("{VERSION}\n{identity}\n{self}\n"))
+    }
+
+    /// Puts this seal and the index files it sums beside the segment file `log`.
+    ///
+    /// # Durability
+    ///
+    /// Durable when it returns `Ok`. Cut before, some of the files are the old ones, and then the
+    /// seal there does not agree with all of them.
+    pub(crate) fn put(
+        self,
+        directory: &dyn Directory,
+        log: &Path,
+        identity: Identity,
+        index: &[u8],
+        times: &[u8],
+    ) -> io::Result<()> {
+        let text = self.to_text(identity);
+        let dir = log.parent().unwrap_or(Path::new(""));
+        let index_name = segment_file_name(self.base, FileKind::OffsetIndex);
+        let times_name = segment_file_name(self.base, FileKind::TimeIndex);
+        let seal_name = seal_file_name(self.base);
+        let files: [(&str, &[u8]); 3] =
+            [(&index_name, index), (&times_name, times), (&seal_name, text.as_bytes())];
+        replace_all(directory, dir, &files)
     }
 
     /// The seal beside the segment file `log`; `None` without one that is whole and names this
@@ -216,6 +251,7 @@ mod tests {
             index: FileSum::of(b"12345678"),
             times: FileSum::default(),
             txns,
+            has_producers: txns.is_some(),
         }
     }
 

@@ -84,6 +84,19 @@ impl TimeIndex {
         self.entries.to_bytes()
     }
 
+    /// The file's bytes for a log that ends at `next`: entries that name later batches left out.
+    pub(crate) fn bytes_before(&self, next: Offset) -> Vec<u8> {
+        let entries = self.entries.as_slice();
+        let relative = next.since(self.base);
+        let len = entries.partition_point(|entry| i64::from(parts(*entry).1) < relative);
+        entries.get(..len).unwrap_or_default().as_flattened().to_vec()
+    }
+
+    /// No entries yet, but the largest timestamp of the segment is known.
+    pub(crate) const fn unread(base: Offset, max: Stamp) -> Self {
+        Self { base, entries: Entries::new(), max }
+    }
+
     /// Whether no further entry fits but the one that every segment ends with.
     pub(crate) fn is_full(&self) -> bool {
         self.entries.as_slice().len() >= ENTRIES_MAX - 1

@@ -405,7 +405,12 @@ fn row_69_a_clean_marker_that_lies_is_not_believed() {
 fn row_69_a_clean_marker_over_a_changed_last_batch_is_not_believed() {
     let scene = Scene::new();
     scene.edit(39, 65, &[0xFF]);
+    // No batch is read before it is needed: the first append finds out, and changes nothing.
     let (store, log) = scene.open();
+    assert_eq!(read_around(&log), (all_but(39..40), vec![(39, 40)]));
+    let refused = log.append_wait(batch(&["value 0040"]), Durability::Synced).unwrap_err();
+    assert!(matches!(refused, AppendError::NotAppended(NotAppended::Offline(_))), "{refused}");
+    let log = store.reopen(&partition(0)).unwrap();
     assert!(!store.recovered()[0].clean);
     assert_eq!(read_around(&log), (all_but(39..40), vec![(39, 40)]));
 }

@@ -5,26 +5,23 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 
 use super::{OpenError, Opened, Recovered, Request, first_offset};
-use crate::disk::aligned::BLOCK_BYTES;
 use crate::error::{Fault, FaultKind};
 use crate::ids::{Offset, TopicId};
-use crate::int::{u64_from, usize_from};
+use crate::int::u64_from;
 use crate::log::engine::Shared;
 use crate::log::head::{Head, LogState, Reach};
-use crate::log::partition::Partition;
+use crate::log::partition::{Partition, last_block};
 use crate::log::pending::Pending;
 use crate::log::ticket::Queue;
-use crate::log::writer::{Start, Writer};
+use crate::log::writer::{Kept, Start, Writer};
 use crate::model::frontiers::Frontiers;
 use crate::model::producers::Producers;
 use crate::segment::Segment;
-use crate::segment::recover::{Scan, Scanned};
+use crate::segment::recover::Scan;
 use crate::segment::snapshots::remove_strays;
-use crate::segment::walk::read_full;
 use crate::segment::watermark::{Watermark, WatermarkFile};
 
 /// Steps 7 and after: the watermark at the end, and the partition in memory.
@@ -61,16 +58,29 @@ pub(super) fn assemble(
         };
         watermark.write(mark).map_err(failed("the watermark cannot be written"))?;
     }
+    // After a clean close nothing is read before it is needed (partition/wake.rs).
     // A damaged log takes no appends, and its last block may be what cannot be read.
-    let block = if scan.damage.is_empty() {
-        last_block(last).map_err(failed("the last block cannot be read"))?
-    } else {
+    if !recovered.clean {
+        active.read_indexes(&*shared.directory, request.settings.index_interval_bytes);
+    }
+    let block = if recovered.clean || !scan.damage.is_empty() {
         Vec::new()
+    } else {
+        last_block(&active, last.end).map_err(failed("the last block cannot be read"))?
+    };
+    let recovered =
+        Recovered { bytes_read: recovered.bytes_read + u64_from(block.len()), ..recovered };
+    let kept = match last.seal() {
+        _ if !recovered.clean => Kept::Touched,
+        Some(seal) => Kept::As(seal),
+        None => Kept::Empty,
     };
     let start = Start {
         segment: Arc::clone(&active),
         end: scan.end,
         sum: last.sum,
+        kept,
+        covered: last.covered,
         watermark,
         topic_id,
         log_begins: log_start,
@@ -88,15 +98,6 @@ pub(super) fn assemble(
         head,
     );
     Ok(Opened { partition, topic_id, recovered })
-}
-
-/// The bytes of the partial block at the end of the log: the next write writes them again.
-fn last_block(last: &Scanned) -> io::Result<Vec<u8>> {
-    let from = last.end - last.end % u64_from(BLOCK_BYTES);
-    let mut block = vec![0; usize_from(last.end - from)];
-    let read = read_full(&**last.segment.file(), from, &mut block)?;
-    block.truncate(read);
-    Ok(block)
 }
 
 fn head(
@@ -142,6 +143,7 @@ fn head(
         durable: reach,
         oldest_unflushed: None,
         rolling: false,
+        asleep: recovered.clean,
         full_since: shared.clock.tick(),
         wakers: Vec::new(),
         damage: scan.damage.clone(),

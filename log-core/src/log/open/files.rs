@@ -11,7 +11,7 @@ use crate::error::{Fault, FaultKind};
 use crate::format::metadata::PartitionMetadata;
 use crate::format::{FileKind, FileState, SegmentFileName, segment_file_name};
 use crate::ids::{Offset, TopicId};
-use crate::segment::recover::Candidate;
+use crate::segment::recover::{Candidate, Known};
 use crate::segment::replace::{read_small, replace};
 use crate::segment::watermark::Watermark;
 
@@ -62,7 +62,8 @@ pub(super) fn candidates(
         let (bytes, file) = opened.map_err(|error| {
             OpenError::Io(Fault::io(FaultKind::Read, &path, "the segment cannot be opened", error))
         })?;
-        candidates.push(Candidate { base: name.base_offset, path, file, bytes });
+        let (base, known) = (name.base_offset, Known::Nothing);
+        candidates.push(Candidate { base, path, file, bytes, known });
     }
     candidates.sort_by_key(|candidate| candidate.base);
     if candidates.is_empty() {
@@ -71,7 +72,8 @@ pub(super) fn candidates(
             .open(&path, Open::Create)
             .and_then(|file| directory.sync_dir(dir).map(|()| file))
             .map_err(fault("the first segment cannot be made"))?;
-        candidates.push(Candidate { base: Offset::ZERO, path, file, bytes: 0 });
+        let (base, known) = (Offset::ZERO, Known::Nothing);
+        candidates.push(Candidate { base, path, file, bytes: 0, known });
     }
     Ok(candidates)
 }

@@ -16,6 +16,7 @@ use crate::ids::{Offset, TopicId};
 use crate::log::clean::CleanPartition;
 use crate::model::producers::{ProducerBatch, Producers};
 use crate::mutant::{self, Mutant};
+use crate::segment::seal::Seal;
 use crate::segment::snapshots::{Moment, Revival, list, read_any, read_kafkas, read_ours};
 
 fn revival(request: &Request<'_>) -> Revival {
@@ -38,6 +39,25 @@ pub(super) fn left_by(request: &Request<'_>, clean: &CleanPartition) -> Option<P
     read_ours(&*request.shared.directory, &request.dir, moment, revival)
 }
 
+/// The state as of the end of a segment that `seal` vouches for; `None` if it is gone.
+pub(super) fn left_at(request: &Request<'_>, topic_id: TopicId, seal: &Seal) -> Option<Producers> {
+    let revival = revival(request);
+    if !seal.has_producers {
+        return Some(Producers::new(revival.limits, revival.seed));
+    }
+    let moment = Moment { topic_id, end: seal.next, last_crc: seal.last_crc };
+    read_ours(&*request.shared.directory, &request.dir, moment, revival)
+}
+
+/// The state that a checkpoint at `end` holds as `bytes`; `None` if they are none.
+pub(super) fn thawed(request: &Request<'_>, bytes: &[u8], end: Offset) -> Option<Producers> {
+    let Revival { limits, seed, now } = revival(request);
+    if bytes.is_empty() {
+        return Some(Producers::new(limits, seed));
+    }
+    Producers::from_bytes(bytes, end, limits, seed, now).ok()
+}
+
 /// The state on its way from the first batch to the last.
 #[derive(Debug)]
 pub(super) struct Replay<'a> {
@@ -48,6 +68,8 @@ pub(super) struct Replay<'a> {
     /// Producers were found without a look at the batches: a planted bug.
     believed: bool,
     unreadable: u64,
+    /// Batches below are in the state already.
+    from: Option<Offset>,
 }
 
 impl<'a> Replay<'a> {
@@ -60,8 +82,15 @@ impl<'a> Replay<'a> {
     ) -> Self {
         let revival = revival(request);
         let producers = Producers::new(revival.limits, revival.seed);
-        let mut replay =
-            Self { request, topic_id, revival, producers, believed: false, unreadable: 0 };
+        let mut replay = Self {
+            request,
+            topic_id,
+            revival,
+            producers,
+            believed: false,
+            unreadable: 0,
+            from: None,
+        };
         if base > Offset::ZERO {
             replay.before(base, warnings);
         }
@@ -71,6 +100,17 @@ impl<'a> Replay<'a> {
             (replay.producers, replay.believed) = (newest, true);
         }
         replay
+    }
+
+    /// Goes on from `from`, where the state was `producers`.
+    pub(super) fn resume(
+        request: &'a Request<'a>,
+        topic_id: TopicId,
+        from: Offset,
+        producers: Producers,
+    ) -> Self {
+        let (revival, from) = (revival(request), Some(from));
+        Self { request, topic_id, revival, producers, believed: false, unreadable: 0, from }
     }
 
     /// Who wrote before the first segment, which starts at `base`.
@@ -101,6 +141,9 @@ impl<'a> Replay<'a> {
 
     /// Takes in the next batch of the log.
     pub(super) fn see(&mut self, view: &BatchView<'_>) {
+        if self.from.is_some_and(|from| view.base_offset() < from) {
+            return;
+        }
         match ProducerBatch::of(view) {
             Ok(Some(_)) if self.believed => {}
             Ok(Some(batch)) => {
@@ -120,7 +163,9 @@ impl<'a> Replay<'a> {
                 self.unreadable
             ));
         }
-        if self.producers.largest_id().is_some()
+        // A state that was gone on from has its own ages.
+        if self.from.is_none()
+            && self.producers.largest_id().is_some()
             && let Some((_, newest)) = self.newest(end)
         {
             self.producers.adopt_ages(&newest);

@@ -23,6 +23,9 @@ pub struct Recovered {
     pub durable_offset: Option<Offset>,
     /// Bytes of torn writes that were cut off behind the end.
     pub bytes_cut: u64,
+    /// Bytes of segment files that were read: those above the last checkpoint, none after a clean
+    /// close.
+    pub bytes_read: u64,
     /// Bytes above the watermark that were written anew before anyone could see them.
     pub rewritten_bytes: u64,
     /// Index files that were missing or said something else.

@@ -115,6 +115,13 @@ impl StoreBuilder {
         self
     }
 
+    /// New bytes of a partition after which a recovery checkpoint is written (64 MiB): an unclean
+    /// open reads what lies above the last one. 0 asks for one as often as it can be had.
+    pub const fn checkpoint_bytes(mut self, bytes: u32) -> Self {
+        self.settings.checkpoint_bytes = bytes;
+        self
+    }
+
     /// Newly durable bytes after which the durable watermark is written down (8 MiB).
     pub const fn watermark_bytes(mut self, bytes: u32) -> Self {
         self.settings.watermark_bytes = bytes;

@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Writer;
+use super::{Kept, Writer};
 use crate::clock::Tick;
 use crate::disk::Directory;
 use crate::error::{Fault, FaultKind};
@@ -62,17 +62,17 @@ impl Writer {
         now: Tick,
     ) -> Result<(), Fault> {
         let end = self.flush.durable();
-        let seal = self.finish_file(partition, end)?;
-        self.write_indexes(partition, seal.as_ref(), true);
         let state = partition.head.lock().frozen.pop_front_if(|(base, _)| *base == next.base());
+        let seal = self.finish_file(partition, end, state.is_some())?;
         if let Some((_, state)) = state {
             self.snapshot(partition, &state, end);
         }
+        self.write_indexes(partition, seal.as_ref(), true);
         self.mark(now)?;
         let start = Mark { position: Position::ZERO, batch_end: Position::ZERO, ..end };
         self.segment = Arc::clone(next);
         self.flush = Flush::at(start);
-        self.sum = Some(FileSum::default());
+        self.sums.roll();
         Ok(())
     }
 
@@ -88,7 +88,12 @@ impl Writer {
 
     /// Trims the segment's file to `end` and flushes it; says what its files are to hold, or
     /// nothing for a segment without a batch.
-    fn finish_file(&self, partition: &Partition, end: Mark) -> Result<Option<Seal>, Fault> {
+    fn finish_file(
+        &self,
+        partition: &Partition,
+        end: Mark,
+        has_producers: bool,
+    ) -> Result<Option<Seal>, Fault> {
         let path = self.segment.path();
         let failed = |kind, what| move |error| Fault::io(kind, path, what, error);
         let file = self.segment.file();
@@ -99,8 +104,7 @@ impl Writer {
         if bytes == 0 {
             return Ok(None);
         }
-        let known = self.sum.filter(|sum| sum.bytes <= bytes).unwrap_or_default();
-        let Ok(log) = known.extended(&**file, bytes) else {
+        let Ok(log) = self.sums.whole(&**file, bytes) else {
             partition.shared.counters.index_write_failed();
             return Ok(None);
         };
@@ -116,6 +120,7 @@ impl Writer {
             index: FileSum::of(&indexes.offsets().to_bytes()),
             times: FileSum::of(&indexes.times().to_bytes()),
             txns: None,
+            has_producers,
         }))
     }
 
@@ -174,13 +179,24 @@ impl Partition {
             return Err(Fault::new(FaultKind::Write, &self.dir, what));
         }
         let end = writer.flush.durable();
-        let seal = writer.finish_file(self, end)?;
-        writer.write_indexes(self, seal.as_ref(), false);
-        let state = self.head.lock().producers.freeze(self.shared.clock.tick());
-        if !state.is_blank() {
-            writer.snapshot(self, &state, end);
-        }
-        writer.mark(self.shared.clock.tick())?;
+        let seal = match writer.kept {
+            // As it was found: closing what was not used costs nothing.
+            Kept::As(seal) => Some(seal),
+            Kept::Empty => None,
+            Kept::Touched => {
+                let state = self.head.lock().producers.freeze(self.shared.clock.tick());
+                if !state.is_blank() {
+                    writer.snapshot(self, &state, end);
+                }
+                let seal = writer.finish_file(self, end, !state.is_blank())?;
+                writer.write_indexes(self, seal.as_ref(), false);
+                if let Some(seal) = &seal {
+                    writer.close_checkpoint(self, end, seal, &state);
+                }
+                writer.mark(self.shared.clock.tick())?;
+                seal
+            }
+        };
         writer.offline = true;
         writer.segment.finish(end.position);
         Ok((writer.reach(end), seal))

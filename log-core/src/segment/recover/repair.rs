@@ -48,6 +48,7 @@ pub(crate) fn repair(
     scan: &Scan,
     watermark: Option<&Watermark>,
     identity: Identity,
+    has_producers: bool,
 ) -> Result<Repaired, Fault> {
     let failed =
         |what: &'static str| move |error| Fault::io(FaultKind::Directory, dir, what, error);
@@ -66,9 +67,7 @@ pub(crate) fn repair(
                 .finish(Position::new(u32::try_from(scanned.end).unwrap_or(u32::MAX - 1)));
         }
         repaired.rewritten_bytes += settle(scanned, scan.damage.is_empty(), watermark)?;
-        if sealed {
-            repaired.indexes_rebuilt += rebuild_indexes(directory, dir, scanned, identity)?;
-        } else {
+        if !sealed {
             // It may end here because a recovery cut it that was then cut short itself: unflushed,
             // the cut is taken back by the next power loss, and what stood behind it comes back to
             // stand behind new batches.
@@ -76,6 +75,9 @@ pub(crate) fn repair(
             let what = "the end of the log cannot be made durable";
             let failed = |error| Fault::io(FaultKind::Sync, path, what, error);
             scanned.segment.file().sync().map_err(failed)?;
+        } else if scanned.segment.index().read().still_unread().is_none() {
+            repaired.indexes_rebuilt +=
+                rebuild_indexes(directory, dir, scanned, identity, has_producers)?;
         }
     }
     Ok(repaired)
@@ -131,6 +133,7 @@ fn rebuild_indexes(
     dir: &Path,
     scanned: &Scanned,
     identity: Identity,
+    has_producers: bool,
 ) -> Result<u32, Fault> {
     let base = scanned.segment.base();
     let (seal, offsets, times) = {
@@ -147,6 +150,7 @@ fn rebuild_indexes(
             index: FileSum::of(&offsets),
             times: FileSum::of(&times),
             txns: None,
+            has_producers,
         });
         (seal, offsets, times)
     };

@@ -1,0 +1,169 @@
+//! The sum of what is written, and the checkpoints along the way (S6).
+//!
+//! ```text
+//!   64 MiB since the last one ─▶ wanted: the end of what is accepted now
+//!   chunk that reaches it     ─▶ its sum is known
+//!   flush that reaches it     ─▶ index files and checkpoint replaced, off the append lock
+//! ```
+//!
+//! A checkpoint only saves time at the next open: failing to write one is counted, and no more.
+
+use super::Writer;
+use crate::config::Settings;
+use crate::format::{FileKind, segment_file_name};
+use crate::int::u64_from;
+use crate::log::partition::Partition;
+use crate::log::pending::Chunk;
+use crate::model::flush::Mark;
+use crate::model::producers::Frozen;
+use crate::mutant::{self, Mutant};
+use crate::segment::checkpoint::{Checkpoint, FILE_NAME};
+use crate::segment::replace::replace_all;
+use crate::segment::seal::{FileSum, Seal};
+
+/// A checkpoint is written after as many new bytes as this many of its own.
+const OWN_SIZE_FACTOR: u64 = 4;
+/// At a clean close one is written if a scan would read more than this part of the usual interval.
+const CLOSE_FRACTION: u64 = 64;
+
+/// The running sum of a segment, and how far its checkpoints reach.
+#[derive(Debug)]
+pub(super) struct Sums {
+    /// Of the bytes submitted so far, while it is known.
+    submitted: Option<FileSum>,
+    wanted: Option<Wanted>,
+    /// Bytes of the segment that the last checkpoint covers.
+    covered: u64,
+    /// Bytes that the last checkpoint took.
+    size: u64,
+}
+
+/// A checkpoint to be, once everything up to `mark` is durable.
+#[derive(Debug)]
+struct Wanted {
+    mark: Mark,
+    sum: Option<FileSum>,
+    /// The producers as of `mark`.
+    producers: Frozen,
+}
+
+impl Sums {
+    /// Of a segment whose bytes so far sum up to `submitted`, with a checkpoint at `covered`.
+    pub(super) const fn new(submitted: Option<FileSum>, covered: u64) -> Self {
+        Self { submitted, wanted: None, covered, size: 0 }
+    }
+
+    /// Goes on in a new segment.
+    pub(super) fn roll(&mut self) {
+        *self = Self { size: self.size, ..Self::new(Some(FileSum::default()), 0) };
+    }
+
+    /// Takes in a chunk that is submitted.
+    pub(super) fn take(&mut self, chunk: &Chunk) {
+        let Some(sum) = self.submitted else { return };
+        if let Some(wanted) = &mut self.wanted
+            && wanted.sum.is_none()
+            && wanted.mark.batch_end <= chunk.end.position
+        {
+            wanted.sum = chunk.add_to(sum, wanted.mark.batch_end);
+        }
+        self.submitted = chunk.add_to(sum, chunk.end.position);
+    }
+
+    /// The sum of all `bytes` of the segment, read from `file` where it is not known.
+    pub(super) fn whole(
+        &self,
+        file: &dyn crate::disk::File,
+        bytes: u64,
+    ) -> std::io::Result<FileSum> {
+        self.submitted.filter(|sum| sum.bytes <= bytes).unwrap_or_default().extended(file, bytes)
+    }
+
+    fn is_due(&self, end: u64, settings: &Settings) -> bool {
+        let interval = u64::from(settings.checkpoint_bytes).max(OWN_SIZE_FACTOR * self.size);
+        self.wanted.is_none() && self.submitted.is_some() && end >= self.covered + interval
+    }
+}
+
+impl Writer {
+    /// Asks for a checkpoint at the end of what is accepted, if one is due, and writes the one
+    /// asked for once it is durable.
+    pub(super) fn tend_checkpoint(&mut self, partition: &Partition) {
+        let submitted = u64::from(self.flush.submitted().batch_end.get());
+        if self.sums.is_due(submitted, &partition.shared.settings) {
+            let head = partition.head.lock();
+            if head.active().is_some_and(|active| active.base() == self.segment.base()) {
+                let mark = head.pending.end();
+                let sum = self.sums.submitted;
+                let sum = sum.filter(|sum| sum.bytes == u64::from(mark.batch_end.get()));
+                let producers = head.producers.freeze(partition.shared.clock.tick());
+                self.sums.wanted = Some(Wanted { mark, sum, producers });
+            }
+        }
+        let durable = self.flush.durable();
+        let early = mutant::on(Mutant::CheckpointAboveEnd);
+        let ready = |wanted: &mut Wanted| {
+            wanted.sum.is_some() && (wanted.mark.batch_end <= durable.batch_end || early)
+        };
+        if let Some(Wanted { mark, sum: Some(sum), producers }) = self.sums.wanted.take_if(ready) {
+            self.write_checkpoint(partition, mark, sum, &producers);
+        }
+    }
+
+    /// Writes the checkpoint of a clean close, where a scan of the segment would cost something.
+    pub(super) fn close_checkpoint(
+        &mut self,
+        partition: &Partition,
+        mark: Mark,
+        seal: &Seal,
+        producers: &Frozen,
+    ) {
+        let interval = u64::from(partition.shared.settings.checkpoint_bytes);
+        if seal.log.bytes >= interval / CLOSE_FRACTION && seal.log.bytes > self.sums.covered {
+            self.write_checkpoint(partition, mark, seal.log, producers);
+        }
+    }
+
+    fn write_checkpoint(
+        &mut self,
+        partition: &Partition,
+        mark: Mark,
+        log: FileSum,
+        state: &Frozen,
+    ) {
+        let mut producers = Vec::new();
+        if !state.is_blank() {
+            state.append_to(&mut producers);
+        }
+        let base = self.segment.base();
+        let (index, times, first_timestamp, largest) = {
+            let indexes = self.segment.index().read();
+            let (index, times) = indexes.bytes_before(mark.batch_end, mark.offset);
+            (index, times, indexes.first_timestamp(), indexes.times().max())
+        };
+        let segment = Seal {
+            base,
+            next: mark.offset,
+            last_crc: mark.last_crc,
+            first_timestamp,
+            largest,
+            log,
+            index: FileSum::of(&index),
+            times: FileSum::of(&times),
+            txns: None,
+            has_producers: !producers.is_empty(),
+        };
+        let checkpoint = Checkpoint { segment, producers };
+        let bytes = checkpoint.to_bytes(partition.identity(self.topic_id));
+        let index_name = segment_file_name(base, FileKind::OffsetIndex);
+        let times_name = segment_file_name(base, FileKind::TimeIndex);
+        let files: [(&str, &[u8]); 3] =
+            [(&index_name, &index), (&times_name, &times), (FILE_NAME, &bytes)];
+        // Even after a failure: the next try comes after the next interval.
+        self.sums.covered = log.bytes;
+        self.sums.size = u64_from(index.len() + times.len() + bytes.len());
+        if replace_all(&*partition.shared.directory, &partition.dir, &files).is_err() {
+            partition.shared.counters.index_write_failed();
+        }
+    }
+}
