@@ -166,10 +166,17 @@ fn row_22_an_unreadable_sector_below_the_watermark_is_damage_and_nothing_is_cut(
         let recovered = store.recovered().remove(0);
         assert_eq!((recovered.clean, recovered.bytes_cut), (false, 0), "{recovered:?}");
         assert_eq!(recovered.log_end_offset.get(), 40);
-        assert_eq!(recovered.damage.len(), 1, "{recovered:?}");
-        assert!(recovered.damage[0].reason.contains("cannot read"), "{recovered:?}");
-        assert!(matches!(log.info().state, LogState::ReadOnly(_)));
-        let lost = &recovered.damage[0].offsets;
+        // A sealed segment is not scanned (S6): there the reader meets the sector, and names it.
+        let damage = if base == tail {
+            assert!(matches!(log.info().state, LogState::ReadOnly(_)));
+            recovered.damage
+        } else {
+            assert!(recovered.damage.is_empty(), "{recovered:?}");
+            log.verify().unwrap().damage
+        };
+        assert_eq!(damage.len(), 1, "{damage:?}");
+        assert!(damage[0].reason.contains("cannot read"), "{damage:?}");
+        let lost = &damage[0].offsets;
         expect_all_but(&log, &[(lost.start.get(), lost.end.get())], 40);
         assert_eq!(world.disk.read(&World::segment(base)).unwrap(), before, "nothing is changed");
     }
@@ -215,7 +222,7 @@ fn row_24_recovery_survives_a_read_that_fails_once() {
         let once = world.disk.aim(Aim::at(Call::Read, Effect::EIO).of(".log").nth(nth));
         let (store, log) = world.open();
         if once.struck() == 0 {
-            assert!(nth > 5, "recovery read {} times", nth - 1);
+            assert!(nth > 3, "recovery read {} times", nth - 1);
             return;
         }
         assert!(store.recovered()[0].damage.is_empty());
