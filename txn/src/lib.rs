@@ -13,10 +13,22 @@
 
 #![forbid(unsafe_code)]
 
+mod coordinator;
+mod error;
+mod ids;
+mod journal;
 mod partitioner;
 mod producer;
 mod producer_ids;
+mod state;
 
+pub use coordinator::{
+    Answer, Command, Coordinator, CoordinatorSettings, Event, MarkerOutcome, Markers, RequestId,
+    TransactionVersion, WriteId, WriteOutcome,
+};
+pub use error::TransactionError;
+pub use ids::{ProducerIdAndEpoch, TransactionalId, TransactionalIdError};
+pub use journal::{JournalError, TransactionRecord, decode_key, encode_key};
 pub use log_core;
 pub use partitioner::{
     DefaultPartitioner, Partitioner, RoundRobinPartitioner, Unplaced, check as check_partitioner,
@@ -26,3 +38,4 @@ pub use producer::{
     ProducerRecord, RecordMetadata, SendError, SendTicket, Unsettled,
 };
 pub use producer_ids::ProducerIdError;
+pub use state::TransactionState;

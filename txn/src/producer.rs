@@ -37,8 +37,9 @@ pub use record::{ProducerRecord, RecordMetadata};
 pub use settings::{ProducerBuilder, ProducerConfigError};
 pub use ticket::SendTicket;
 
+use crate::ids::ProducerIdAndEpoch;
 use crate::partitioner::{DefaultPartitioner, Partitioner, Unplaced};
-use crate::producer_ids::{Identity, ProducerIdError, ProducerIdService};
+use crate::producer_ids::{ProducerIdError, ProducerIdService};
 use accumulator::Accumulator;
 use sender::{Placed, Sender};
 use settings::Settings;
@@ -129,7 +130,7 @@ impl Producer {
         sink: Box<dyn Sink>,
     ) -> Result<Self, ProducerError> {
         let identity = if settings.idempotence {
-            Some(Identity::first(store.service::<ProducerIdService>().take(&store)?))
+            Some(ProducerIdAndEpoch::first(store.service::<ProducerIdService>().take(&store)?))
         } else {
             None
         };

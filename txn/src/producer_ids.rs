@@ -18,7 +18,7 @@
 //!   ├ ONCEPID1 ┼─ end ──┼ crc ─┤     crc: CRC-32 over bytes 0 to 16
 //! ```
 
-use log_core::ids::{ProducerEpoch, ProducerId};
+use log_core::ids::ProducerId;
 
 mod service;
 
@@ -27,39 +27,11 @@ pub(crate) use service::ProducerIdService;
 
 /// Ids of one block (Kafka `ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE`).
 const BLOCK_IDS: i64 = 1000;
-/// The last epoch a producer may use; the one above is the coordinator's, to fence with.
-const EPOCH_LAST: i16 = i16::MAX - 1;
 
 const MAGIC: [u8; 8] = *b"ONCEPID1";
 const SUMMED_BYTES: usize = 16;
 const FILE_BYTES: usize = 20;
 const _: () = assert!(MAGIC.len() + 8 == SUMMED_BYTES && SUMMED_BYTES + 4 == FILE_BYTES);
-
-/// A producer and which life of it: what its batches carry.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Identity {
-    /// Its number.
-    pub(crate) id: ProducerId,
-    /// Its life.
-    pub(crate) epoch: ProducerEpoch,
-}
-
-impl Identity {
-    /// A new producer.
-    pub(crate) fn first(id: ProducerId) -> Self {
-        debug_assert!(id.is_some(), "only ids of a block are handed out");
-        Self { id, epoch: ProducerEpoch::new(0).unwrap_or(ProducerEpoch::NONE) }
-    }
-
-    /// The next epoch, or `None` where only a new id is left (Kafka `ProducerIdAndEpoch`).
-    pub(crate) fn bumped(self) -> Option<Self> {
-        if self.epoch.get() >= EPOCH_LAST {
-            return None;
-        }
-        let epoch = ProducerEpoch::new(self.epoch.get() + 1)?;
-        Some(Self { id: self.id, epoch })
-    }
-}
 
 /// The ids of a directory that are left.
 ///
@@ -164,15 +136,6 @@ mod tests {
     fn the_last_id_of_all_is_never_wrapped_around() {
         assert_eq!(ProducerIds::resume(0, id(i64::MAX)).next_end(), None);
         assert_eq!(ProducerIds::resume(i64::MAX - 10, ProducerId::NONE).next_end(), None);
-    }
-
-    #[test]
-    fn epochs_end_before_the_one_that_fences() {
-        let last = Identity { id: id(7), epoch: ProducerEpoch::new(32_766).unwrap() };
-        assert_eq!(last.bumped(), None);
-        let before = Identity { epoch: ProducerEpoch::new(32_765).unwrap(), ..last };
-        assert_eq!(before.bumped(), Some(last));
-        assert_eq!(Identity::first(id(7)).epoch.get(), 0);
     }
 
     #[test]

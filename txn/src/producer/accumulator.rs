@@ -24,7 +24,8 @@ use super::lane::{Batch, Body, Finished, Lane, Outgoing, Step};
 use super::memory::Memory;
 use super::settings::Settings;
 use super::ticket::Promise;
-use crate::producer_ids::{Identity, ProducerIdError};
+use crate::ids::ProducerIdAndEpoch;
+use crate::producer_ids::ProducerIdError;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub(super) type Tell = (Arc<Promise>, u32, Result<Offset, SendError>);
 #[derive(Debug)]
 pub(super) struct Accumulator {
     settings: Settings,
-    identity: Option<Identity>,
+    identity: Option<ProducerIdAndEpoch>,
     /// No id is asked for again before.
     no_id_before: Tick,
     topics: BTreeMap<TopicName, Topic>,
@@ -71,7 +72,7 @@ pub(super) struct Accumulator {
 }
 
 impl Accumulator {
-    pub(super) fn new(settings: Settings, identity: Option<Identity>) -> Self {
+    pub(super) fn new(settings: Settings, identity: Option<ProducerIdAndEpoch>) -> Self {
         Self {
             memory: Memory::new(settings.buffer_bytes),
             settings,
@@ -207,7 +208,7 @@ impl Accumulator {
                     return Work::Append { lane, to, outgoing };
                 }
                 Step::Idle(wake) => self.set_timer(lane, wake),
-                Step::NeedIdentity => match identity.and_then(Identity::bumped) {
+                Step::NeedIdentity => match identity.and_then(ProducerIdAndEpoch::bumped) {
                     Some(bumped) => {
                         self.identity = Some(bumped);
                         self.ready.insert(lane);
@@ -256,7 +257,7 @@ impl Accumulator {
     /// The producer id that was asked for, or why there is none.
     pub(super) fn identify(&mut self, id: Result<ProducerId, ProducerIdError>, now: Tick) {
         match id {
-            Ok(id) => self.identity = Some(Identity::first(id)),
+            Ok(id) => self.identity = Some(ProducerIdAndEpoch::first(id)),
             Err(error) if error.is_retriable() => {
                 self.no_id_before = now.after(self.settings.retry_backoff_max);
             }

@@ -30,7 +30,7 @@ use super::error::{NotSent, SendError, Unsettled, Verdict, prose};
 use super::settings::Settings;
 use super::split::split;
 use super::ticket::Promise;
-use crate::producer_ids::Identity;
+use crate::ids::ProducerIdAndEpoch;
 
 /// A batch without a sequence.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ pub(super) struct Outgoing {
     pub(super) entry: u64,
     pub(super) body: Body,
     /// What to put into its header, if it has not been there.
-    pub(super) stamp: Option<(Identity, Sequence)>,
+    pub(super) stamp: Option<(ProducerIdAndEpoch, Sequence)>,
 }
 
 /// The batches of one partition.
@@ -140,7 +140,7 @@ pub(super) struct Outgoing {
 pub(super) struct Lane {
     queue: VecDeque<Batch>,
     window: VecDeque<Numbered>,
-    identity: Option<Identity>,
+    identity: Option<ProducerIdAndEpoch>,
     next_sequence: Sequence,
     /// A sequence was given up without knowing whether its batch is in the log.
     unresolved: bool,
@@ -198,7 +198,7 @@ impl Lane {
         &mut self,
         now: Tick,
         settings: &Settings,
-        identity: Option<Identity>,
+        identity: Option<ProducerIdAndEpoch>,
         out: &mut Vec<Finished>,
     ) -> Step {
         self.expire(now, settings, out);
@@ -229,7 +229,7 @@ impl Lane {
     }
 
     /// Takes over the producer's identity; `false` if a newer one is needed.
-    fn adopt(&mut self, identity: Option<Identity>) -> bool {
+    fn adopt(&mut self, identity: Option<ProducerIdAndEpoch>) -> bool {
         let Some(identity) = identity else { return false };
         if self.identity == Some(identity) {
             return !self.unresolved;
