@@ -44,6 +44,8 @@ pub struct Plan {
     pub watermark_bytes: u32,
     /// `checkpoint_bytes`.
     pub checkpoint_bytes: u32,
+    /// `open_files_max`.
+    pub open_files: u32,
     /// `flush_interval`.
     pub flush_interval: Duration,
     /// `flush_method`.
@@ -115,6 +117,7 @@ impl Plan {
             unflushed_bytes: c.pick(&[8192, 16384, 32768, 131_072]),
             watermark_bytes: c.pick(&[1, 4096, 32768, 1 << 20]),
             checkpoint_bytes: c.pick(&[0, 4096, 32768, 1 << 26]),
+            open_files: c.pick(&[0, 2, 6, 100]),
             flush_interval: Duration::from_millis(c.pick(&[0, 10, 10, 1000])),
             flush_method: c.pick(&[FlushMethod::Sync, FlushMethod::OwnRange]),
             visibility: c.pick(&[Visibility::Synced, Visibility::Synced, Visibility::Written]),

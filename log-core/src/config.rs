@@ -111,6 +111,8 @@ pub(crate) struct Settings {
     /// Producers a partition remembers before it refuses new ones: 96 to 192 bytes each.
     pub(crate) producers_max: u32,
     pub(crate) unknown_producers: UnknownProducers,
+    /// Idle files kept open; `None` goes by the limit of the process.
+    pub(crate) open_files_max: Option<u32>,
     pub(crate) visibility: Visibility,
     pub(crate) on_damage: OnDamage,
     pub(crate) flush_method: FlushMethod,
@@ -141,6 +143,7 @@ impl Default for Settings {
             producer_expiration: Duration::from_hours(24),
             producers_max: 1_000_000,
             unknown_producers: UnknownProducers::Refuse,
+            open_files_max: None,
             visibility: Visibility::Synced,
             on_damage: OnDamage::ReadOnly,
             flush_method: FlushMethod::Sync,

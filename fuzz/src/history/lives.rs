@@ -94,6 +94,7 @@ impl History<'_> {
             .message_bytes_max(self.plan.unflushed_bytes / 2)
             .watermark_bytes(self.plan.watermark_bytes)
             .checkpoint_bytes(self.plan.checkpoint_bytes)
+            .open_files_max(self.plan.open_files)
             .flush_interval(self.plan.flush_interval)
             .flush_method(self.plan.flush_method)
             .visibility(self.plan.visibility)

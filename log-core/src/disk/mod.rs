@@ -29,6 +29,7 @@ mod blocking;
 pub mod conformance;
 mod map;
 mod memory;
+pub(crate) mod pool;
 #[cfg(feature = "sim")]
 pub mod sim;
 
@@ -232,6 +233,17 @@ pub trait File: fmt::Debug + Send + Sync {
     ///
     /// Any error means: nothing since the last good sync is known to be durable. Never retried.
     fn sync(&self) -> io::Result<()>;
+
+    /// The file itself, where this one is only its place and opens it when it is used; `None` if
+    /// this is the file. What is given to a [`Disk`] is resolved first, and held until it is
+    /// flushed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Directory::open`].
+    fn resolve(&self) -> io::Result<Option<Arc<dyn File>>> {
+        Ok(None)
+    }
 
     /// The bytes of a file that is exactly `bytes` long and no longer changes: its pages where the
     /// disk has some, a copy elsewhere.

@@ -22,6 +22,7 @@ use super::partition::Partition;
 use super::ticket::Answer;
 use crate::clock::{Clock, Signal, Tick};
 use crate::config::{Drive, Settings};
+use crate::disk::pool::{FilePool, open_files_default};
 use crate::disk::{Completion, Directory, Disk};
 use crate::entropy::Entropy;
 use crate::error::Fault;
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) drive: Drive,
     pub(crate) counters: Counters,
+    /// Segments and watermarks, open while they are used.
+    pub(crate) files: Arc<FilePool>,
     ready: SegQueue<Arc<Partition>>,
     /// Raised for the I/O thread.
     bell: Signal,
@@ -57,8 +60,11 @@ impl Shared {
             Drive::Manual => Some(Engine::new(directory.disk()?)),
             Drive::Thread | Drive::Inline => None,
         };
+        let open_files_max = settings.open_files_max.unwrap_or_else(open_files_default);
+        let files = FilePool::new(directory, open_files_max);
         Ok(Arc::new_cyclic(|this| Self {
-            directory,
+            directory: Arc::<FilePool>::clone(&files),
+            files,
             clock,
             entropy,
             settings,

@@ -93,7 +93,7 @@ pub(crate) fn create(shared: &Shared, dir: &Path, topic_id: TopicId) -> io::Resu
     }
     let epochs = [LeaderEpochEntry { epoch: LeaderEpoch::ZERO, start_offset: Offset::ZERO }];
     replace(directory, dir, EPOCHS, leader_epochs_text(&epochs).as_bytes())?;
-    let mut watermark = WatermarkFile::open(directory, dir)?;
+    let mut watermark = WatermarkFile::open(&shared.files, dir)?;
     watermark.write(Watermark {
         topic_id,
         log_start: Offset::ZERO,

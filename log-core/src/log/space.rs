@@ -141,7 +141,7 @@ impl Partition {
             Err(error) if !is_missing(&error) => return Err(error),
             _ => {}
         }
-        let file = directory.open(path, Open::Create)?;
+        let file = self.shared.files.open_pooled(path, Open::Create)?;
         let named = file.allocate(first_bytes).and_then(|()| {
             if mutant::on(Mutant::SkipDirSync) { Ok(()) } else { directory.sync_dir(&self.dir) }
         });

@@ -28,8 +28,8 @@ use super::ticket::Answer;
 use crate::clock::Tick;
 use crate::config::{FlushMethod, Settings};
 use crate::disk::aligned::BLOCK_BYTES;
-use crate::disk::{Disk, Token, Write, WriteSync};
-use crate::error::Fault;
+use crate::disk::{Disk, File, Token, Write, WriteSync};
+use crate::error::{Fault, FaultKind};
 use crate::ids::{LeaderEpoch, Offset, TopicId};
 use crate::int::usize_from_u32;
 use crate::model::flush::{Flush, Mark, Ordinal};
@@ -65,6 +65,8 @@ pub(crate) struct Writer {
     topic_id: TopicId,
     log_start: Offset,
     leader_epoch: LeaderEpoch,
+    /// The segment's file, from the first write until all of it is durable and nothing comes.
+    file: Option<Arc<dyn File>>,
     offline: bool,
 }
 
@@ -123,7 +125,28 @@ impl Writer {
             topic_id: start.topic_id,
             log_start: start.log_begins,
             leader_epoch: start.leader_epoch,
+            file: None,
             offline: false,
+        }
+    }
+
+    /// The segment's file, held open until the partition falls idle.
+    fn file(&mut self) -> Result<Arc<dyn File>, Fault> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let place = self.segment.file();
+        let resolved = place.resolve().map_err(|error| {
+            let what = "the segment cannot be opened again";
+            Fault::io(FaultKind::Write, self.segment.path(), what, error)
+        })?;
+        Ok(Arc::clone(self.file.insert(resolved.unwrap_or_else(|| Arc::clone(place)))))
+    }
+
+    /// Nothing came for a while: if all is durable, the file need not stay open.
+    fn sleep(&mut self) {
+        if self.is_idle() && self.flush.is_settled() {
+            self.file = None;
         }
     }
 
@@ -225,17 +248,13 @@ impl Partition {
             let now = self.shared.clock.tick();
             let step = writer.next_step(&mut self.head.lock(), &self.shared.settings, now);
             let done = match step {
-                Step::Write(chunk, sync) => {
-                    self.submit_write(writer, disk, chunk, sync);
-                    Ok(())
-                }
-                Step::Sync => {
+                Step::Write(chunk, sync) => self.submit_write(writer, disk, chunk, sync),
+                Step::Sync => writer.file().map(|file| {
                     let (ordinal, token) = writer.submit(Submission::Sync, self.slot);
                     writer.flush.submit_sync(ordinal);
-                    disk.submit_sync(token, writer.segment.file());
+                    disk.submit_sync(token, &file);
                     self.publish(writer, now, answers);
-                    Ok(())
-                }
+                }),
                 Step::Seal(next) => {
                     let sealed = writer.seal(self, &next, now);
                     self.publish(writer, now, answers);
@@ -248,6 +267,7 @@ impl Partition {
                             let marked = writer.mark(now);
                             // About a second after the last append of a partition that falls idle.
                             self.head.lock().pending.sleep();
+                            writer.sleep();
                             marked
                         }
                         (false, mark_due) => return due.into_iter().chain(mark_due).min(),
@@ -266,15 +286,16 @@ impl Partition {
         disk: &mut dyn Disk,
         chunk: Chunk,
         sync: WriteSync,
-    ) {
+    ) -> Result<(), Fault> {
+        let file = writer.file()?;
         let range = 0..chunk.buffer.len();
         let position = chunk.position;
         writer.sums.take(&chunk);
         let submission = Submission::Write { position, range: range.clone(), sync, retries: 0 };
         let (ordinal, token) = writer.submit(submission, self.slot);
         writer.flush.submit_write(ordinal, chunk.end, sync == WriteSync::OwnRange);
-        let file = Arc::clone(writer.segment.file());
         disk.submit_write(Write { token, file, position, buffer: chunk.buffer, range, sync });
+        Ok(())
     }
 
     /// Shows the writer's marks to appenders and readers.

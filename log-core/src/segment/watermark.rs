@@ -20,6 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::disk::pool::FilePool;
 use crate::disk::{Directory, File, Open};
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
 
@@ -110,11 +111,11 @@ impl WatermarkFile {
     }
 
     /// Opens the sidecar to write, creating it if need be. The caller makes its name durable.
-    pub(crate) fn open(directory: &dyn Directory, dir: &Path) -> io::Result<Self> {
+    pub(crate) fn open(files: &Arc<FilePool>, dir: &Path) -> io::Result<Self> {
         let path = dir.join(FILE_NAME);
-        let file = match directory.open(&path, Open::Write) {
+        let file = match files.open_pooled(&path, Open::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                directory.open(&path, Open::Create)?
+                files.open_pooled(&path, Open::Create)?
             }
             other => other?,
         };

@@ -9,6 +9,7 @@ mod damage;
 mod io_errors;
 mod log;
 mod made_by_others;
+mod open_files;
 mod other_reader;
 mod power;
 mod process;

@@ -43,7 +43,7 @@ pub(super) fn assemble(
         let bases: Vec<Offset> = scan.segments.iter().map(|found| found.segment.base()).collect();
         remove_strays(&*shared.directory, dir, &bases, scan.end.offset).map_err(OpenError::Io)?;
     }
-    let mut watermark = WatermarkFile::open(&*shared.directory, dir)
+    let mut watermark = WatermarkFile::open(&shared.files, dir)
         .map_err(failed("the watermark cannot be opened"))?;
     if scan.damage.is_empty() && !recovered.clean {
         shared.directory.sync_dir(dir).map_err(failed("the names cannot be made durable"))?;

@@ -58,7 +58,11 @@ pub(super) fn candidates(
             warnings.push(format!("{}: not a regular file, left alone", path.display()));
             continue;
         }
-        let opened = directory.open(&path, Open::Write).and_then(|file| Ok((file.len()?, file)));
+        let opened = request
+            .shared
+            .files
+            .open_pooled(&path, Open::Write)
+            .and_then(|file| Ok((file.len()?, file)));
         let (bytes, file) = opened.map_err(|error| {
             OpenError::Io(Fault::io(FaultKind::Read, &path, "the segment cannot be opened", error))
         })?;
@@ -68,8 +72,10 @@ pub(super) fn candidates(
     candidates.sort_by_key(|candidate| candidate.base);
     if candidates.is_empty() {
         let path = dir.join(segment_file_name(Offset::ZERO, FileKind::Log));
-        let file = directory
-            .open(&path, Open::Create)
+        let file = request
+            .shared
+            .files
+            .open_pooled(&path, Open::Create)
             .and_then(|file| directory.sync_dir(dir).map(|()| file))
             .map_err(fault("the first segment cannot be made"))?;
         let (base, known) = (Offset::ZERO, Known::Nothing);

@@ -122,6 +122,13 @@ impl StoreBuilder {
         self
     }
 
+    /// Idle files kept open, those of segments and watermarks (a quarter of `RLIMIT_NOFILE`, at
+    /// most 4096). What is being written is open besides.
+    pub const fn open_files_max(mut self, files: u32) -> Self {
+        self.settings.open_files_max = Some(files);
+        self
+    }
+
     /// Newly durable bytes after which the durable watermark is written down (8 MiB).
     pub const fn watermark_bytes(mut self, bytes: u32) -> Self {
         self.settings.watermark_bytes = bytes;

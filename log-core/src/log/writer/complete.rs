@@ -7,7 +7,6 @@
 //! ```
 
 use std::io;
-use std::sync::Arc;
 
 use super::{Submission, Writer};
 use crate::disk::aligned::BLOCK_BYTES;
@@ -81,7 +80,7 @@ impl Partition {
             Err(error) if mutant::on(Mutant::RetryFailedSync) && error.raw_os_error().is_some() => {
                 writer.in_flight.push((ordinal, Submission::Sync));
                 let token = Token(u64::from(self.slot) << 32 | u64::from(ordinal));
-                disk.submit_sync(token, writer.segment.file());
+                disk.submit_sync(token, &writer.file()?);
                 Ok(())
             }
             Err(error) => {
@@ -126,7 +125,7 @@ impl Partition {
         }
         let submission = Submission::Write { position, range: range.clone(), sync, retries };
         writer.in_flight.push((ordinal, submission));
-        let file = Arc::clone(writer.segment.file());
+        let file = writer.file()?;
         disk.submit_write(Write { token, file, position, buffer, range, sync });
         Ok(())
     }

@@ -71,6 +71,7 @@ impl Writer {
         self.mark(now)?;
         let start = Mark { position: Position::ZERO, batch_end: Position::ZERO, ..end };
         self.segment = Arc::clone(next);
+        self.file = None;
         self.flush = Flush::at(start);
         self.sums.roll();
         Ok(())

@@ -1,0 +1,160 @@
+//! Many partitions and few open files.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use log_core::clock::ManualClock;
+use log_core::disk::{Directory, Disk, Entry, File, Lock, MemoryDirectory, Open};
+use log_core::ids::TimestampMs;
+use log_core::{Drive, Durability, Store};
+
+use crate::log::{batch, partition, read_all};
+
+/// A directory that counts its open files and refuses more than so many, as a process does.
+#[derive(Clone, Debug)]
+struct Counted {
+    inner: MemoryDirectory,
+    open: Arc<AtomicUsize>,
+    limit: usize,
+}
+
+impl Counted {
+    fn new(limit: usize) -> Self {
+        Self { inner: MemoryDirectory::new(), open: Arc::default(), limit }
+    }
+}
+
+#[derive(Debug)]
+struct CountedFile {
+    inner: Arc<dyn File>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for CountedFile {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl File for CountedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read_at(position, buffer)
+    }
+    fn write_at(&self, position: u64, buffer: &[u8]) -> io::Result<usize> {
+        self.inner.write_at(position, buffer)
+    }
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        self.inner.allocate(bytes)
+    }
+    fn set_len(&self, bytes: u64) -> io::Result<()> {
+        self.inner.set_len(bytes)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.inner.sync()
+    }
+    fn drop_cache(&self) -> io::Result<()> {
+        self.inner.drop_cache()
+    }
+}
+
+impl Directory for Counted {
+    fn open(&self, path: &Path, open: Open) -> io::Result<Arc<dyn File>> {
+        if self.open.load(Ordering::SeqCst) >= self.limit {
+            return Err(io::Error::from_raw_os_error(24));
+        }
+        let inner = self.inner.open(path, open)?;
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Ok(Arc::new(CountedFile { inner, open: Arc::clone(&self.open) }))
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.create_dir(path)
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        self.inner.list(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.inner.rename(from, to)
+    }
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        self.inner.unlink(path)
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.inner.sync_dir(path)
+    }
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        self.inner.lock(path)
+    }
+    fn disk(&self) -> io::Result<Box<dyn Disk>> {
+        self.inner.disk()
+    }
+}
+
+fn open(directory: &Counted, clock: &ManualClock, open_files: u32) -> Store {
+    Store::builder()
+        .directory(Arc::new(directory.clone()))
+        .clock(Arc::new(clock.clone()))
+        .drive(Drive::Manual)
+        .open_files_max(open_files)
+        .open("/")
+        .unwrap()
+}
+
+fn settle(store: &Store, clock: &ManualClock) {
+    for _ in 0..3 {
+        clock.advance(Duration::from_secs(2));
+        while store.turn() {}
+    }
+}
+
+/// Writes to each partition in turn, twice, and reads all of it back.
+fn write_and_read(store: &Store, clock: &ManualClock, partitions: u32) {
+    for round in 0..2 {
+        for number in 0..partitions {
+            let log = store.log(&partition(number)).unwrap();
+            let value = format!("{number} in round {round}");
+            let ticket = log.append(batch(&[&value]), Durability::Synced).unwrap();
+            ticket.wait().unwrap();
+            settle(store, clock);
+        }
+    }
+    for number in 0..partitions {
+        let all = read_all(&store.log(&partition(number)).unwrap());
+        let expected = [(0, format!("{number} in round 0")), (1, format!("{number} in round 1"))];
+        assert_eq!(all, expected);
+    }
+}
+
+#[test]
+fn row_107_idle_partitions_keep_no_file_open() {
+    let (directory, clock) = (Counted::new(usize::MAX), ManualClock::new(TimestampMs::new(1)));
+    let store = open(&directory, &clock, 10);
+    store.create_topic(&"orders".parse().unwrap(), 60).unwrap();
+    write_and_read(&store, &clock, 60);
+    let files = directory.open.load(Ordering::SeqCst);
+    assert!(files <= 12, "{files} files are open, 10 were asked for");
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(directory.open.load(Ordering::SeqCst), 0, "a closed store has no file open");
+    let store = open(&directory, &clock, 10);
+    assert!(directory.open.load(Ordering::SeqCst) <= 12, "nor does one that was just opened");
+    store.close().unwrap();
+}
+
+#[test]
+fn row_39_where_the_process_may_open_no_more_idle_files_make_room() {
+    let (directory, clock) = (Counted::new(12), ManualClock::new(TimestampMs::new(1)));
+    // The settings allow more than the process does.
+    let store = open(&directory, &clock, 1000);
+    store.create_topic(&"orders".parse().unwrap(), 30).unwrap();
+    write_and_read(&store, &clock, 30);
+    store.close().unwrap();
+}
