@@ -16,7 +16,9 @@ use fuzz::history::run;
 use fuzz::plan::Plan;
 use log_core::clock::ManualClock;
 use log_core::disk::sim::SimDirectory;
-use log_core::disk::{BlockingDirectory, Directory, EntryKind, MemoryDirectory, Open};
+use log_core::disk::{
+    BlockingDirectory, Directory, EntryKind, MemoryDirectory, Open, UringDirectory,
+};
 use log_core::entropy::SeededEntropy;
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord};
 use log_core::ids::TimestampMs;
@@ -82,25 +84,46 @@ fn files(directory: &dyn Directory, dir: &Path, under: &str, all: &mut BTreeMap<
     }
 }
 
+/// A disk under its name, with the directory of a real one, and who runs its I/O.
+type Way = (&'static str, Arc<dyn Directory>, Option<tempfile::TempDir>, Drive);
+
 #[test]
 fn s23_one_history_leaves_equal_bytes_on_all_disks() {
-    let real = tempfile::tempdir().unwrap();
-    let disks: [(Arc<dyn Directory>, &Path, Drive); 3] = [
-        (Arc::new(MemoryDirectory::new()), Path::new("/"), Drive::Inline),
-        (Arc::new(SimDirectory::new(1)), Path::new("/s"), Drive::Manual),
-        (Arc::new(BlockingDirectory::new()), real.path(), Drive::Inline),
+    let mut disks: Vec<Way> = vec![
+        ("memory", Arc::new(MemoryDirectory::new()), None, Drive::Inline),
+        ("simulated", Arc::new(SimDirectory::new(1)), None, Drive::Manual),
     ];
-    let contents = disks.map(|(directory, root, drive)| {
-        history(&directory, root, drive);
-        let mut all = BTreeMap::new();
-        files(&*directory, root, "", &mut all);
-        all
-    });
-    let [memory, simulated, real] = &contents;
-    assert!(memory.len() > 20, "{:?}", memory.keys());
-    for (name, bytes) in memory {
-        assert_eq!(simulated.get(name), Some(bytes), "{name} on the simulated disk");
-        assert_eq!(real.get(name), Some(bytes), "{name} on the real disk");
+    let cached = BlockingDirectory::new;
+    let direct = BlockingDirectory::direct;
+    let mut real = |name, disk: Arc<dyn Directory>, drive| {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        disks.push((name, disk, Some(dir), drive));
+    };
+    real("blocking, cached", Arc::new(cached()), Drive::Inline);
+    real("blocking, direct", Arc::new(direct()), Drive::Thread);
+    match (UringDirectory::forced(cached()), UringDirectory::forced(direct())) {
+        (Ok(cached), Ok(past_cache)) => {
+            real("ring, cached", Arc::new(cached), Drive::Inline);
+            real("ring, direct", Arc::new(past_cache), Drive::Thread);
+            let both = Arc::new(UringDirectory::new(direct()).unwrap());
+            real("ring and system calls, direct", both, Drive::Thread);
+        }
+        (Err(error), _) | (_, Err(error)) => println!("without the ring: {error}"),
     }
-    assert_eq!((memory.len(), memory.len()), (simulated.len(), real.len()));
+    let contents = disks.iter().map(|(name, directory, dir, drive)| {
+        let root = dir.as_ref().map_or(Path::new("/s"), |dir| dir.path());
+        history(directory, root, *drive);
+        let mut all = BTreeMap::new();
+        files(&**directory, root, "", &mut all);
+        (name, all)
+    });
+    let contents: Vec<_> = contents.collect();
+    let (_, memory) = &contents[0];
+    assert!(memory.len() > 20, "{:?}", memory.keys());
+    for (disk, files) in &contents {
+        assert_eq!(memory.keys().collect::<Vec<_>>(), files.keys().collect::<Vec<_>>(), "{disk}");
+        for (name, bytes) in memory {
+            assert!(files.get(name) == Some(bytes), "{name} is another file on {disk}");
+        }
+    }
 }

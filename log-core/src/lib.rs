@@ -33,6 +33,7 @@ pub use config::{
     Drive, Durability, FlushMethod, OnDamage, SettingsError, TopicConfig, UnknownProducers,
     Visibility,
 };
+pub use disk::{DirectIo, Engine, EngineInUse, EngineInfo};
 pub use error::{AppendError, Fault, FaultKind, NotAppended};
 pub use ids::{Offset, TopicName, TopicPartition};
 pub use log::{

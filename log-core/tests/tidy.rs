@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FILE_LINES_MAX: usize = 600;
 /// Lowest first: a room may import itself and what stands before it.
 const ROOMS: [&str; 6] = ["format", "disk", "model", "segment", "log", "lib"];
-const UNSAFE_FILES: [&str; 2] = ["disk/aligned.rs", "disk/map.rs"];
+const UNSAFE_FILES: [&str; 3] = ["disk/aligned.rs", "disk/map.rs", "disk/uring/ring.rs"];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

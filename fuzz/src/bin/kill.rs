@@ -33,14 +33,24 @@ use fuzz::chance::Chance;
 use fuzz::fatal::Point;
 use fuzz::ledger::{self, Run};
 use fuzz::sweep::{self, Swept};
+use log_core::disk::{BlockingDirectory, UringDirectory};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::TimestampMs;
 use log_core::{
-    Durability, FetchLimits, FlushMethod, IsolationLevel, Log, Store, TopicName, TopicPartition,
+    DirectIo, Durability, Engine, FetchLimits, FlushMethod, IsolationLevel, Log, Store, TopicName,
+    TopicPartition,
 };
 
 const PARTITIONS: u32 = 4;
 const THREADS: u64 = 3;
+/// The ways to the disk. `Auto` is streams by `io_uring` and small commits by system calls.
+const ENGINES: [(Engine, DirectIo); 5] = [
+    (Engine::Uring, DirectIo::Auto),
+    (Engine::Uring, DirectIo::Off),
+    (Engine::Blocking, DirectIo::Auto),
+    (Engine::Blocking, DirectIo::Off),
+    (Engine::Auto, DirectIo::Auto),
+];
 /// Rounds on one directory.
 const ROUNDS_PER_DIRECTORY: u64 = 50;
 
@@ -123,8 +133,18 @@ fn sweep_child(words: &[String]) -> Result<()> {
 
 fn open(dir: &Path, seed: u64) -> Result<(Store, Vec<Log>)> {
     let mut chance = Chance::new(seed ^ 0x0BEE);
+    // In rotation, so that each life finds what another engine left.
+    let (mut engine, direct_io) = ENGINES[(seed % ENGINES.len() as u64) as usize];
+    if engine == Engine::Uring
+        && let Err(error) = UringDirectory::new(BlockingDirectory::new())
+    {
+        eprintln!("kill: without a ring: {error}");
+        engine = Engine::Auto;
+    }
     let store = Store::builder()
         .segment_bytes_max(chance.pick(&[64 * 1024, 256 * 1024, 1024 * 1024]))
+        .engine(engine)
+        .direct_io(direct_io)
         .flush_method(chance.pick(&[FlushMethod::Sync, FlushMethod::OwnRange]))
         .open(dir)?;
     let topic: TopicName = "kill".parse()?;

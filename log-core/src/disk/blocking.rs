@@ -2,36 +2,44 @@
 //!
 //! ```text
 //!   open    O_NOFOLLOW, O_NONBLOCK, then fstat: a link, FIFO or device is refused, and cannot hang
-//!   sync    fdatasync(2)          allocate  fallocate(2)         lock  fcntl(2), F_OFD_SETLK
-//!   write that is its own flush   pwritev2(2) with RWF_DSYNC, else write and fdatasync
+//!   lock    fcntl(2), F_OFD_SETLK
+//!   queue   each submission is run when it is made
 //! ```
 
 use std::fs;
-use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt as _;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, FallocateFlags, FileType, Mode, OFlags};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
+use super::plain::{DirectWrites, PlainFile};
 use super::{
     Completion, Directory, Disk, Entry, EntryKind, File, Lock, Open, Token, Write, WriteSync,
 };
 
-/// Times a call is made again after EINTR.
-const RETRIES_MAX: u32 = 16;
-
-/// The file system.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct BlockingDirectory;
+/// The file system. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct BlockingDirectory {
+    direct_writes: Arc<DirectWrites>,
+}
 
 impl BlockingDirectory {
-    /// The file system.
+    /// The file system, with every write through the page cache.
     #[must_use]
-    pub const fn new() -> Self {
-        Self
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The file system, with segment writes past the page cache (`O_DIRECT`) where files allow it.
+    #[must_use]
+    pub fn direct() -> Self {
+        Self { direct_writes: Arc::new(DirectWrites::wanted(true)) }
+    }
+
+    /// Files that were written through the page cache although direct writes were wanted.
+    pub(super) fn direct_refused(&self) -> u64 {
+        self.direct_writes.refused()
     }
 }
 
@@ -49,7 +57,8 @@ impl Directory for BlockingDirectory {
             let what = format!("{} is no regular file but a {kind:?}", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        Ok(Arc::new(PlainFile(fs::File::from(file))))
+        let direct_writes = Arc::clone(&self.direct_writes);
+        Ok(Arc::new(PlainFile::new(fs::File::from(file), path.to_owned(), direct_writes)))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -115,7 +124,7 @@ impl Directory for BlockingDirectory {
     }
 
     fn disk(&self) -> io::Result<Box<dyn Disk>> {
-        Ok(Box::new(BlockingQueue { done: Vec::new() }))
+        Ok(Box::new(BlockingQueue::default()))
     }
 }
 
@@ -127,122 +136,41 @@ struct HeldLock {
 
 impl Lock for HeldLock {}
 
-#[derive(Debug)]
-struct PlainFile(fs::File);
-
-impl PlainFile {
-    /// Writes zeros up to `bytes`, where the file system cannot allocate.
-    fn fill(&self, bytes: u64) -> io::Result<()> {
-        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-        let before = self.len()?;
-        let mut at = before;
-        while at < bytes {
-            let len = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(ZEROS.len());
-            match self.write_at(at, ZEROS.get(..len).unwrap_or_default()) {
-                Ok(written) => at += u64::try_from(written).unwrap_or_default(),
-                Err(error) => {
-                    self.0.set_len(before)?;
-                    return Err(error);
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Makes `call` again as long as it is interrupted, a bounded number of times.
-fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    for _ in 0..RETRIES_MAX {
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
-        }
-    }
-    call()
-}
-
-impl File for PlainFile {
-    fn len(&self) -> io::Result<u64> {
-        self.0.metadata().map(|metadata| metadata.len())
-    }
-
-    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        uninterrupted(|| self.0.read_at(buffer, position))
-    }
-
-    fn write_at(&self, position: u64, buffer: &[u8]) -> io::Result<usize> {
-        uninterrupted(|| self.0.write_at(buffer, position))
-    }
-
-    fn write_through_at(&self, position: u64, buffer: &[u8]) -> io::Result<usize> {
-        let flags = ReadWriteFlags::DSYNC;
-        let written = rustix::io::pwritev2(&self.0, &[IoSlice::new(buffer)], position, flags);
-        match written {
-            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
-                let written = self.write_at(position, buffer)?;
-                self.sync().map(|()| written)
-            }
-            other => Ok(other?),
-        }
-    }
-
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        if self.len()? >= bytes {
-            return Ok(());
-        }
-        let allocated = uninterrupted(|| {
-            Ok(rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, bytes)?)
-        });
-        match allocated {
-            Err(error)
-                if [Errno::OPNOTSUPP, Errno::INVAL, Errno::NOSYS]
-                    .iter()
-                    .any(|errno| error.raw_os_error() == Some(errno.raw_os_error())) =>
-            {
-                self.fill(bytes)
-            }
-            other => other,
-        }
-    }
-
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        // Once: what an interrupted or failed flush did is not known.
-        Ok(rustix::fs::fdatasync(&self.0)?)
-    }
-
-    #[cfg(feature = "mmap")]
-    fn map(&self, bytes: u64) -> io::Result<super::Mapping> {
-        super::map::map(&self.0, bytes)
-    }
-
-    fn drop_cache(&self) -> io::Result<()> {
-        Ok(rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed)?)
-    }
-}
-
 /// Runs each submission when it is made, and hands the results out when asked.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct BlockingQueue {
     done: Vec<Completion>,
 }
 
+/// The file of the file system behind `file`, if it is one.
+pub(super) fn plain(file: &dyn File) -> Option<&PlainFile> {
+    file.as_any()?.downcast_ref()
+}
+
+/// Runs a write to its end.
+pub(super) fn run_write(write: Write) -> Completion {
+    let Write { token, file, position, buffer, range, sync } = write;
+    let bytes = buffer.as_slice().get(range).unwrap_or_default();
+    let result = match (plain(&*file), sync) {
+        (Some(plain), sync) => plain.write_hot(position, bytes, sync),
+        (None, WriteSync::None) => file.write_at(position, bytes),
+        (None, WriteSync::OwnRange) => file.write_through_at(position, bytes),
+    };
+    Completion { token, result, buffer: Some(buffer) }
+}
+
+/// Runs a flush to its end.
+pub(super) fn run_sync(token: Token, file: &dyn File) -> Completion {
+    Completion { token, result: file.sync().map(|()| 0), buffer: None }
+}
+
 impl Disk for BlockingQueue {
     fn submit_write(&mut self, write: Write) {
-        let Write { token, file, position, buffer, range, sync } = write;
-        let bytes = buffer.as_slice().get(range).unwrap_or_default();
-        let result = match sync {
-            WriteSync::None => file.write_at(position, bytes),
-            WriteSync::OwnRange => file.write_through_at(position, bytes),
-        };
-        self.done.push(Completion { token, result, buffer: Some(buffer) });
+        self.done.push(run_write(write));
     }
 
     fn submit_sync(&mut self, token: Token, file: &Arc<dyn File>) {
-        self.done.push(Completion { token, result: file.sync().map(|()| 0), buffer: None });
+        self.done.push(run_sync(token, &**file));
     }
 
     fn poll(&mut self, _: usize, out: &mut Vec<Completion>) -> io::Result<()> {

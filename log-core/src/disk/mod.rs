@@ -17,8 +17,11 @@
 //! - A file's name is durable only after [`Directory::sync_dir`] of its directory.
 //! - A failed sync promises nothing about any byte since the last good one, and is never retried.
 
+use core::any::Any;
 use core::fmt;
 use core::ops::Range;
+use core::task::Waker;
+use core::time::Duration;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,16 +30,25 @@ pub mod aligned;
 mod blocking;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod direct;
+mod engine;
 mod map;
 mod memory;
+mod plain;
 pub(crate) mod pool;
 #[cfg(feature = "sim")]
 pub mod sim;
+#[cfg(feature = "uring")]
+mod uring;
 
 pub use aligned::AlignedBuf;
 pub use blocking::BlockingDirectory;
+pub(crate) use engine::{Chosen, choose};
+pub use engine::{DirectIo, Engine, EngineInUse, EngineInfo};
 pub use map::Mapping;
 pub use memory::MemoryDirectory;
+#[cfg(feature = "uring")]
+pub use uring::UringDirectory;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -151,12 +163,23 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// `WouldBlock` if somebody else holds it, in this process or another.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
 
-    /// A queue of its own for submissions to files of this directory.
+    /// A queue of its own for submissions to files of this directory, for one thread to keep: it
+    /// may bind itself to the thread of its first poll.
     ///
     /// # Errors
     ///
     /// If the kernel refuses the means (a ring, say) and there is no fallback.
     fn disk(&self) -> io::Result<Box<dyn Disk>>;
+
+    /// A queue for one small commit by whichever thread has the turn. Made for every such commit,
+    /// so it has to be cheap. Default: [`Directory::disk`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Directory::disk`].
+    fn turn_disk(&self) -> io::Result<Box<dyn Disk>> {
+        self.disk()
+    }
 }
 
 /// A held lock; dropping it lets go.
@@ -233,6 +256,12 @@ pub trait File: fmt::Debug + Send + Sync {
     ///
     /// Any error means: nothing since the last good sync is known to be durable. Never retried.
     fn sync(&self) -> io::Result<()>;
+
+    /// The file as what it is, for the queue of the disk it belongs to; `None` for files that no
+    /// queue needs to know again.
+    fn as_any(&self) -> Option<&dyn Any> {
+        None
+    }
 
     /// The file itself, where this one is only its place and opens it when it is used; `None` if
     /// this is the file. What is given to a [`Disk`] is resolved first, and held until it is
@@ -333,6 +362,24 @@ pub trait Disk: fmt::Debug + Send {
     ///
     /// Only if the queue itself fails; a failed submission is reported in its [`Completion`].
     fn poll(&mut self, wait_for: usize, out: &mut Vec<Completion>) -> io::Result<()>;
+
+    /// As [`Disk::poll`] for one submission, but returns without one when `limit` has passed or
+    /// the queue's waker was called. Default: [`Disk::poll`], for queues that do not block long.
+    ///
+    /// # Errors
+    ///
+    /// As [`Disk::poll`].
+    fn poll_until(&mut self, limit: Option<Duration>, out: &mut Vec<Completion>) -> io::Result<()> {
+        match limit {
+            Some(Duration::ZERO) => self.poll(0, out),
+            _ => self.poll(1, out),
+        }
+    }
+
+    /// What ends a [`Disk::poll_until`] early, from any thread; `None` if it does not block long.
+    fn waker(&self) -> Option<Waker> {
+        None
+    }
 
     /// Submissions that have not completed.
     fn in_flight(&self) -> usize;

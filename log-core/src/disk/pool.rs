@@ -143,6 +143,10 @@ impl Directory for FilePool {
     fn disk(&self) -> io::Result<Box<dyn Disk>> {
         self.directory.disk()
     }
+
+    fn turn_disk(&self) -> io::Result<Box<dyn Disk>> {
+        self.directory.turn_disk()
+    }
 }
 
 impl fmt::Debug for FilePool {

@@ -8,12 +8,17 @@
 //!
 //! One thread a store. It holds no partition's lock while it sleeps, and skips a partition whose
 //! flush turn an appender has taken: that appender looks for leftovers when it gives the turn back.
+//!
+//! With I/O in flight it sleeps in the disk's queue instead, and the bell is not enough to wake it:
+//! whoever rings then calls the queue's waker too.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use core::task::Waker;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use crossbeam::queue::SegQueue;
 use parking_lot::Mutex;
@@ -27,6 +32,10 @@ use crate::disk::{Completion, Directory, Disk};
 use crate::entropy::Entropy;
 use crate::error::Fault;
 use crate::int::u64_from;
+
+/// How often, and how long each time, a queue that failed is asked for what it had in flight.
+const LAST_WAITS_MAX: u32 = 20;
+const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// What the partitions of a store have in common.
 pub(crate) struct Shared {
@@ -44,6 +53,10 @@ pub(crate) struct Shared {
     /// Raised when the I/O thread has ended.
     pub(crate) ended: Signal,
     stopping: AtomicBool,
+    /// Whether the I/O thread sleeps in the disk's queue, or is about to.
+    polling: AtomicBool,
+    /// What wakes it there.
+    waker: OnceLock<Waker>,
     engine: Mutex<Option<Engine>>,
     this: Weak<Self>,
 }
@@ -57,7 +70,7 @@ impl Shared {
         drive: Drive,
     ) -> io::Result<Arc<Self>> {
         let engine = match drive {
-            Drive::Manual => Some(Engine::new(directory.disk()?)),
+            Drive::Manual => Some(Engine::new(directory.turn_disk()?)),
             Drive::Thread | Drive::Inline => None,
         };
         let open_files_max = settings.open_files_max.unwrap_or_else(open_files_default);
@@ -74,6 +87,8 @@ impl Shared {
             bell: Signal::default(),
             ended: Signal::default(),
             stopping: AtomicBool::new(false),
+            polling: AtomicBool::new(false),
+            waker: OnceLock::new(),
             engine: Mutex::new(engine),
             this: Weak::clone(this),
         }))
@@ -82,7 +97,20 @@ impl Shared {
     /// Puts `partition` in front of whoever does the I/O.
     pub(crate) fn tell(&self, partition: Arc<Partition>) {
         self.ready.push(partition);
+        self.ring();
+    }
+
+    /// Wakes the I/O thread, wherever it sleeps.
+    fn ring(&self) {
         self.bell.raise();
+        // SeqCst: pairs with the fence in `await_disk`. Either this sees that the thread polls, or
+        // the thread sees what was pushed before this.
+        fence(Ordering::SeqCst);
+        if self.polling.load(Ordering::Relaxed)
+            && let Some(waker) = self.waker.get()
+        {
+            waker.wake_by_ref();
+        }
     }
 
     /// How a waiter drives a store that has no thread; `None` where it has one.
@@ -97,7 +125,10 @@ impl Shared {
     /// One step of a store driven by hand. Returns whether anything is under way.
     pub(crate) fn step(&self) -> bool {
         match &mut *self.engine.lock() {
-            Some(engine) => engine.step(self).busy,
+            Some(engine) => {
+                let step = engine.step(self);
+                step.progress || engine.disk.in_flight() > 0
+            }
             None => false,
         }
     }
@@ -124,16 +155,24 @@ impl Shared {
     pub(crate) fn stop(&self) {
         // Release: pairs with the Acquire in `run`.
         self.stopping.store(true, Ordering::Release);
-        self.bell.raise();
+        self.ring();
     }
 
     /// The I/O thread's life.
     pub(crate) fn run(&self, mut engine: Engine) {
+        if let Some(waker) = engine.disk.waker() {
+            // There is one I/O thread: nobody has set it before.
+            let _set = self.waker.set(waker);
+        }
         loop {
             let seen = self.bell.seen();
             let stopping = self.stopping.load(Ordering::Acquire);
             let step = engine.step(self);
-            if step.busy {
+            if step.progress {
+                continue;
+            }
+            if engine.disk.in_flight() > 0 {
+                self.await_disk(&mut engine, step.next);
                 continue;
             }
             if stopping {
@@ -142,6 +181,18 @@ impl Shared {
             self.clock.wait(&self.bell, seen, step.next);
         }
         self.ended.raise();
+    }
+
+    /// Sleeps in the disk's queue until something completes, comes, or `next` is reached.
+    fn await_disk(&self, engine: &mut Engine, next: Option<Tick>) {
+        self.polling.store(true, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `ring`.
+        fence(Ordering::SeqCst);
+        if self.ready.is_empty() {
+            let limit = next.map(|next| next.since(self.clock.tick()));
+            engine.reap(self, |disk, out| disk.poll_until(limit, out));
+        }
+        self.polling.store(false, Ordering::Relaxed);
     }
 }
 
@@ -168,8 +219,8 @@ pub(crate) struct Engine {
 /// What a step left.
 #[derive(Clone, Copy, Debug)]
 struct Step {
-    /// Something is in flight or was just done: step again.
-    busy: bool,
+    /// Something was done: step again.
+    progress: bool,
     next: Option<Tick>,
 }
 
@@ -197,22 +248,38 @@ impl Engine {
             self.timer_of.remove(&slot);
             slots.insert(slot);
         }
-        let mut busy = !slots.is_empty();
+        let mut progress = !slots.is_empty();
         for slot in slots {
             self.turn(slot);
         }
-        busy |= self.reap();
-        Step { busy: busy || self.disk.in_flight() > 0, next: self.timers.first().map(|t| t.0) }
+        if self.disk.in_flight() > 0 {
+            progress |= self.reap(shared, |disk, out| disk.poll(0, out));
+        }
+        Step { progress, next: self.timers.first().map(|timer| timer.0) }
     }
 
-    /// Hands completions back to their partitions; returns whether there were any.
-    fn reap(&mut self) -> bool {
-        if self.disk.in_flight() == 0 {
-            return false;
-        }
+    /// Hands what `poll` finds back to its partitions; returns whether there was anything.
+    fn reap(
+        &mut self,
+        shared: &Shared,
+        poll: impl FnOnce(&mut dyn Disk, &mut Vec<Completion>) -> io::Result<()>,
+    ) -> bool {
         let mut completions = core::mem::take(&mut self.completions);
-        let polled = self.disk.poll(0, &mut completions);
-        let any = !completions.is_empty();
+        let polled = poll(&mut *self.disk, &mut completions);
+        let slots = self.deliver(&mut completions);
+        self.completions = completions;
+        let any = !slots.is_empty();
+        for slot in slots {
+            self.turn(slot);
+        }
+        if let Err(error) = polled {
+            self.fail_all(shared, &error);
+        }
+        any
+    }
+
+    /// Gives each completion to its partition; returns which partitions had any.
+    fn deliver(&mut self, completions: &mut Vec<Completion>) -> BTreeSet<u32> {
         let mut slots = BTreeSet::new();
         for completion in completions.drain(..) {
             let slot = u32::try_from(completion.token.0 >> 32).unwrap_or(u32::MAX);
@@ -227,14 +294,7 @@ impl Engine {
             answers.into_iter().for_each(Answer::give);
             slots.insert(slot);
         }
-        self.completions = completions;
-        for slot in slots {
-            self.turn(slot);
-        }
-        if let Err(error) = polled {
-            self.fail_all(&error);
-        }
-        any
+        slots
     }
 
     fn turn(&mut self, slot: u32) {
@@ -259,14 +319,27 @@ impl Engine {
         partition.set_timed(due.is_some());
     }
 
-    /// The queue itself failed: no partition can go on.
-    fn fail_all(&mut self, error: &io::Error) {
+    /// The queue itself failed: no partition can go on. One that is reopened gets another queue,
+    /// once what the old one had in flight is back.
+    fn fail_all(&mut self, shared: &Shared, error: &io::Error) {
         for partition in self.partitions.values() {
             let what = format!("the disk's queue failed: {error}");
             let fault = Fault::new(crate::error::FaultKind::Stopped, &partition.dir, what);
             let mut answers = Vec::new();
             partition.take_offline(&mut partition.writer.lock(), &fault, &mut answers);
             answers.into_iter().for_each(Answer::give);
+        }
+        for _ in 0..LAST_WAITS_MAX {
+            if self.disk.in_flight() == 0 {
+                break;
+            }
+            let mut completions = Vec::new();
+            // It failed already; what still comes out of it counts.
+            let _failed_again = self.disk.poll_until(Some(LAST_WAIT), &mut completions);
+            self.deliver(&mut completions);
+        }
+        if let Ok(disk) = shared.directory.turn_disk() {
+            self.disk = disk;
         }
     }
 

@@ -21,7 +21,7 @@ use super::open::{OpenError, Recovered, Request, open};
 use super::partition::Partition;
 use super::ticket::in_callback;
 use crate::config::{Drive, TopicConfig};
-use crate::disk::{Lock, MemoryDirectory};
+use crate::disk::{Chosen, EngineInfo, Lock, MemoryDirectory};
 use crate::entropy::Entropy;
 use crate::format::metadata::MetaProperties;
 use crate::ids::{TopicId, TopicName, TopicPartition};
@@ -55,6 +55,7 @@ pub(crate) struct StoreInner {
     /// Held until the last handle is gone.
     _lock: Box<dyn Lock>,
     warnings: Vec<String>,
+    chosen: Chosen,
 }
 
 /// The open partitions.
@@ -224,6 +225,12 @@ impl Store {
     #[must_use]
     pub fn turn(&self) -> bool {
         self.0.shared.step()
+    }
+
+    /// Which way to the disk is in use, and why it is not another one.
+    #[must_use]
+    pub fn engine(&self) -> EngineInfo {
+        self.0.chosen.info()
     }
 
     /// Counts of what the store did.

@@ -6,6 +6,7 @@ mod checkpoint;
 mod codecs;
 mod conformance;
 mod damage;
+mod engines;
 mod io_errors;
 mod log;
 mod made_by_others;

@@ -93,7 +93,7 @@ impl Partition {
         answers: &mut Vec<Answer>,
         enough: impl Fn(&Head) -> bool,
     ) -> Option<Tick> {
-        let mut disk = match self.shared.directory.disk() {
+        let mut disk = match self.shared.directory.turn_disk() {
             Ok(disk) => disk,
             Err(error) => {
                 let fault = Fault::io(FaultKind::Write, &self.dir, "the disk has no queue", error);

@@ -13,11 +13,11 @@ use super::services::Services;
 use super::{Store, StoreInner, owner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Drive, FlushMethod, OnDamage, Settings, UnknownProducers, Visibility, millis};
-use crate::disk::{BlockingDirectory, Directory};
+use crate::disk::{BlockingDirectory, Chosen, DirectIo, Directory, Engine, choose};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Fault, FaultKind};
 use crate::log::clean;
-use crate::log::engine::{Engine, Shared};
+use crate::log::engine::{self, Shared};
 use crate::log::open::OpenError;
 
 /// A store's settings on their way to [`StoreBuilder::open`].
@@ -29,9 +29,24 @@ pub struct StoreBuilder {
     directory: Option<Arc<dyn Directory>>,
     clock: Option<Arc<dyn Clock>>,
     entropy: Option<Arc<dyn Entropy>>,
+    engine: Engine,
+    direct_io: DirectIo,
 }
 
 impl StoreBuilder {
+    /// How segment writes reach the kernel, where no [`StoreBuilder::directory`] is given. What is
+    /// in use then: [`Store::engine`].
+    pub const fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Whether segment writes go past the page cache, where no [`StoreBuilder::directory`] is given.
+    pub const fn direct_io(mut self, direct_io: DirectIo) -> Self {
+        self.direct_io = direct_io;
+        self
+    }
+
     /// Where names and files are. Default: the file system.
     pub fn directory(mut self, directory: Arc<dyn Directory>) -> Self {
         self.directory = Some(directory);
@@ -197,7 +212,9 @@ impl StoreBuilder {
     pub fn open(self, dir: impl AsRef<Path>) -> Result<Store, OpenError> {
         self.settings.check()?;
         let root = dir.as_ref().to_owned();
-        let directory = self.directory.unwrap_or_else(|| Arc::new(BlockingDirectory::new()));
+        let given = self.directory;
+        let directory: Arc<dyn Directory> =
+            given.clone().unwrap_or_else(|| Arc::new(BlockingDirectory::new()));
         let failed = |what: &'static str| {
             let root = root.clone();
             move |error| OpenError::Io(Fault::io(FaultKind::Directory, &root, what, error))
@@ -206,12 +223,18 @@ impl StoreBuilder {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let lock = owner::lock(&*directory, &*clock, &root)?;
         let entropy = self.entropy.unwrap_or_else(|| Arc::new(OsEntropy));
-        let shared = Shared::new(directory, clock, entropy, self.settings, self.drive)
-            .map_err(failed("the disk has no queue"))?;
+        let chosen = match given {
+            Some(directory) => Chosen::given(directory),
+            None => choose(&root, self.engine, self.direct_io)
+                .map_err(failed("io_uring was asked for and cannot be had"))?,
+        };
+        let shared =
+            Shared::new(Arc::clone(&chosen.directory), clock, entropy, self.settings, self.drive)
+                .map_err(failed("the disk has no queue"))?;
         let marker = clean::read(&*shared.directory, &root).unwrap_or_default();
         clean::remove(&*shared.directory, &root)
             .map_err(failed("the clean marker cannot be removed"))?;
-        let mut warnings = Vec::new();
+        let mut warnings = Vec::from_iter(chosen.fallback.clone());
         let identity = identify(&*shared.directory, &*shared.entropy, &root, &mut warnings);
         let (map, more) = Opening::new(&root, &shared).topics(&marker)?;
         warnings.extend(more);
@@ -220,7 +243,8 @@ impl StoreBuilder {
         }
         let map = Mutex::new(map);
         let services = Services::default();
-        let inner = StoreInner { root, shared, map, services, identity, _lock: lock, warnings };
+        let inner =
+            StoreInner { root, shared, map, services, identity, _lock: lock, warnings, chosen };
         Ok(Store(Arc::new(inner)))
     }
 }
@@ -235,7 +259,7 @@ fn make_root(directory: &dyn Directory, root: &Path) -> io::Result<()> {
 }
 
 fn start_thread(shared: &Arc<Shared>) -> io::Result<()> {
-    let engine = Engine::new(shared.directory.disk()?);
+    let engine = engine::Engine::new(shared.directory.disk()?);
     let shared = Arc::clone(shared);
     std::thread::Builder::new()
         .name("oncelog-io".to_owned())
