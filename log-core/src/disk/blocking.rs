@@ -57,7 +57,11 @@ impl Directory for BlockingDirectory {
             let what = format!("{} is no regular file but a {kind:?}", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
-        let direct_writes = Arc::clone(&self.direct_writes);
+        // What was opened to read is not written through a second descriptor either.
+        let direct_writes = match open {
+            Open::Read => Arc::default(),
+            Open::Write | Open::Create => Arc::clone(&self.direct_writes),
+        };
         Ok(Arc::new(PlainFile::new(fs::File::from(file), path.to_owned(), direct_writes)))
     }
 

@@ -9,7 +9,7 @@ use log_core::disk::conformance::{Breach, judge, judge_links, rules_count};
 use log_core::disk::sim::{Faults, SimDirectory};
 use log_core::disk::{
     BlockingDirectory, Completion, Directory, Disk, Entry, File, Lock, MemoryDirectory, Open,
-    Token, Write,
+    Token, UringDirectory, Write,
 };
 
 fn expect_none(breaches: &[Breach]) {
@@ -28,6 +28,22 @@ fn expect_conformance(directory: &dyn Directory) {
 #[test]
 fn the_file_system_by_plain_calls_keeps_every_rule() {
     expect_conformance(&BlockingDirectory::new());
+}
+
+#[test]
+fn the_file_system_past_its_cache_keeps_every_rule() {
+    expect_conformance(&BlockingDirectory::direct());
+}
+
+#[test]
+fn the_file_system_by_io_uring_keeps_every_rule() {
+    for files in [BlockingDirectory::new(), BlockingDirectory::direct()] {
+        match UringDirectory::forced(files.clone()) {
+            Ok(ring) => expect_conformance(&ring),
+            Err(error) => return println!("skipped: no ring here ({error})"),
+        }
+        expect_conformance(&UringDirectory::new(files).unwrap());
+    }
 }
 
 #[test]
