@@ -15,6 +15,7 @@ mod other_reader;
 mod power;
 mod process;
 mod producers;
+mod refused;
 mod space;
 mod times;
 mod topics;
