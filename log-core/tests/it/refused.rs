@@ -218,7 +218,8 @@ impl LargeBlocks {
 impl Drop for LargeBlocks {
     fn drop(&mut self) {
         if self.mounted {
-            command("umount", &[&self.at().display().to_string()]).unwrap();
+            // Lazily: the I/O thread of the last store may be closing its files still.
+            command("umount", &["--lazy", &self.at().display().to_string()]).unwrap();
         }
         if let Some(device) = &self.device {
             command("losetup", &["--detach", device]).unwrap();
