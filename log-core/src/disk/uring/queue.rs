@@ -31,7 +31,7 @@ use super::slots::{Slots, Submission, Tried};
 const RETRIES_MAX: u32 = 16;
 /// Bytes of a write that is worth a ring.
 const STREAM_BYTES_MIN: usize = 64 * 1024;
-/// How often, and how long each time, a dropped queue waits for something to complete.
+/// How often in vain, and how long each time, a dropped queue waits for something to complete.
 const DROP_WAITS_MAX: u32 = 20;
 const DROP_WAIT: Duration = Duration::from_millis(100);
 
@@ -251,14 +251,14 @@ fn is_not_supported(error: &io::Error) -> bool {
 
 impl Drop for Queue {
     fn drop(&mut self) {
-        for _ in 0..DROP_WAITS_MAX {
-            if self.slots.taken() == 0 {
-                return;
-            }
+        let mut in_vain = 0;
+        while self.slots.taken() > 0 && in_vain < DROP_WAITS_MAX {
             // What fails here is not reported to anybody; what counts is what the slots still hold.
             let entered = self.ring.enter(1, Some(DROP_WAIT));
-            if self.reap().is_err() || entered.is_err() {
-                break;
+            match (entered, self.reap()) {
+                (Ok(_), Ok(true)) => in_vain = 0,
+                (Ok(_), Ok(false)) => in_vain += 1,
+                _ => break,
             }
         }
         if self.slots.taken() > 0 {
