@@ -71,6 +71,7 @@ impl PlainFile {
     }
 
     /// The descriptor that hears of every error of the file.
+    #[cfg(feature = "uring")]
     pub(super) fn sync_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
