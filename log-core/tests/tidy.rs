@@ -100,6 +100,12 @@ fn every_test_that_the_fault_table_names_exists() {
             }
         }
     }
+    let name_of = |rest: &str| rest.split(['(', '<', '"']).next().unwrap_or_default().to_owned();
+    for test in code.split("fn row_").skip(1).map(name_of).filter(|name| !name.is_empty()) {
+        if !table.contains(&format!("`row_{test}`")) {
+            faults.push(format!("row_{test} stands in no row"));
+        }
+    }
     assert!(faults.is_empty(), "{faults:#?}");
     assert_eq!(expected, 111, "the catalogue has 110 rows");
     assert!(named > 50, "the check looks at {named} names");
