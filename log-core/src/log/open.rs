@@ -171,6 +171,7 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     recovered.rewritten_bytes = repaired.rewritten_bytes;
     recovered.bytes_read += repaired.rewritten_bytes;
     recovered.indexes_rebuilt = repaired.indexes_rebuilt;
+    recovered.warnings.extend(repaired.warnings);
     assemble(request, &scan, topic_id, recovered, producers)
 }
 

@@ -23,7 +23,7 @@ use crate::ids::{Offset, Position};
 use crate::int::u64_from;
 use crate::model::roll::Incoming;
 use crate::mutant::{self, Mutant};
-use crate::segment::recover::is_missing;
+use crate::segment::recover::{is_full, is_missing};
 use crate::segment::{Indexes, Segment};
 
 /// Most bytes secured ahead at once.
@@ -169,9 +169,4 @@ impl Partition {
         answers.into_iter().for_each(Answer::give);
         NotAppended::Offline(fault).into()
     }
-}
-
-/// Errors that mean: no space, but nothing is broken.
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

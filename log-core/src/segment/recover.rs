@@ -427,6 +427,11 @@ impl Scanner<'_> {
     }
 }
 
+/// Whether `error` means: no space, but nothing is broken.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Whether `error` means that nothing has that name.
 pub(crate) fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound

@@ -19,7 +19,7 @@ const EFBIG: Effect = Effect::Fail(27);
 const EROFS: Effect = Effect::Fail(30);
 
 fn expect_full(log: &Log, end: i64) {
-    let refused = log.append(batch(&["x".repeat(9000).as_str()]), Durability::Synced).unwrap_err();
+    let refused = log.append(batch(&["x".repeat(3900).as_str()]), Durability::Synced).unwrap_err();
     let full = matches!(refused, AppendError::NotAppended(NotAppended::Full { .. }));
     assert!(full, "{refused}");
     assert!(matches!(log.info().state, LogState::Full), "{:?}", log.info().state);
@@ -91,6 +91,31 @@ fn row_30_without_space_for_an_index_appends_go_on_and_the_failure_is_counted() 
     let (store, log) = world.open();
     assert!(store.recovered()[0].indexes_rebuilt > 0, "{:?}", store.recovered());
     assert_eq!(prefix(&log), 40);
+}
+
+#[test]
+fn row_30_without_space_a_crashed_store_opens_all_the_same() {
+    let mut world = World::with(9, |builder| builder.segment_bytes_max(4096).watermark_bytes(1));
+    let (_store, log) = world.open();
+    let no_index = world.disk.aim(Aim::at(Call::Open, Effect::ENOSPC).of("index.tmp").always());
+    world.fill(&log, 40);
+    let before = no_index.struck();
+    assert!(before > 0);
+    world.disk.crash();
+    world.disk.set_capacity(Some(0));
+    let (store, log) = world.open();
+    assert!(no_index.struck() > before, "an index was to be rebuilt, and could not be");
+    assert_eq!(prefix(&log), 40);
+    let warnings = store.warnings();
+    assert!(warnings.iter().any(|warning| warning.contains("cannot be rebuilt")), "{warnings:?}");
+    expect_full(&log, 40);
+    world.disk.clear_aims();
+    world.disk.set_capacity(None);
+    world.clock.advance(Duration::from_secs(2));
+    world.resume(&log);
+    world.fill(&log, 2);
+    store.close().unwrap();
+    assert_eq!(prefix(&world.open().1), 42);
 }
 
 #[test]

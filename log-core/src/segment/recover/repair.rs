@@ -13,7 +13,7 @@
 
 use std::path::Path;
 
-use super::{Scan, Scanned, is_missing};
+use super::{Scan, Scanned, is_full, is_missing};
 use crate::disk::Directory;
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::error::{Fault, FaultKind};
@@ -30,10 +30,12 @@ use crate::segment::watermark::Watermark;
 const COPY_BYTES: u64 = 256 * 1024;
 
 /// What the repair did.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Repaired {
     pub(crate) rewritten_bytes: u64,
     pub(crate) indexes_rebuilt: u32,
+    /// Index files that could not be written, and why.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Makes `scan` durable in `dir`.
@@ -76,8 +78,12 @@ pub(crate) fn repair(
             let failed = |error| Fault::io(FaultKind::Sync, path, what, error);
             scanned.segment.file().sync().map_err(failed)?;
         } else if scanned.segment.index().read().still_unread().is_none() {
-            repaired.indexes_rebuilt +=
-                rebuild_indexes(directory, dir, scanned, identity, has_producers)?;
+            match rebuild_indexes(directory, dir, scanned, identity, has_producers) {
+                Ok(rebuilt) => repaired.indexes_rebuilt += rebuilt,
+                // Caches: a full disk must not keep the log from being opened.
+                Err(Rebuild::NoSpace(fault)) => repaired.warnings.push(fault.to_string()),
+                Err(Rebuild::Failed(fault)) => return Err(fault),
+            }
         }
     }
     Ok(repaired)
@@ -126,6 +132,12 @@ fn durable_bytes(base: Offset, watermark: Option<&Watermark>) -> u64 {
     }
 }
 
+/// Why the files beside a segment were not written.
+enum Rebuild {
+    NoSpace(Fault),
+    Failed(Fault),
+}
+
 /// Puts the scanned indexes and their seal in place of files that say something else; returns how
 /// many did.
 fn rebuild_indexes(
@@ -134,7 +146,7 @@ fn rebuild_indexes(
     scanned: &Scanned,
     identity: Identity,
     has_producers: bool,
-) -> Result<u32, Fault> {
+) -> Result<u32, Rebuild> {
     let base = scanned.segment.base();
     let (seal, offsets, times) = {
         let mut indexes = scanned.segment.index().write();
@@ -170,12 +182,13 @@ fn rebuild_indexes(
         .filter(|(name, bytes)| !(name.ends_with("seal") && bytes.is_empty()))
         .filter(|(name, bytes)| differs(name, bytes))
         .collect();
+    let failed = |what, error| Fault::io(FaultKind::Write, scanned.segment.path(), what, error);
     if seal.is_empty() {
         // It cannot be vouched for, and what an older seal says must not be.
         match directory.unlink(&dir.join(seal_file_name(base))) {
             Err(error) if !is_missing(&error) => {
-                let path = scanned.segment.path();
-                return Err(Fault::io(FaultKind::Write, path, "its seal cannot be removed", error));
+                let what = "its seal cannot be removed";
+                return Err(Rebuild::Failed(failed(what, error)));
             }
             _ => {}
         }
@@ -183,9 +196,10 @@ fn rebuild_indexes(
     if stale.is_empty() {
         return Ok(0);
     }
+    let what = "its indexes cannot be rebuilt";
     replace_all(directory, dir, &stale).map_err(|error| {
-        let path = scanned.segment.path();
-        Fault::io(FaultKind::Write, path, "its indexes cannot be rebuilt", error)
+        let why = if is_full(&error) { Rebuild::NoSpace } else { Rebuild::Failed };
+        why(failed(what, error))
     })?;
     let indexes = stale.iter().filter(|(name, _)| name.ends_with("index")).count();
     Ok(u32_saturated(indexes))
