@@ -104,6 +104,8 @@ pub(crate) struct Settings {
     pub(crate) checkpoint_bytes: u32,
     /// Longest time the watermark lags behind.
     pub(crate) watermark_interval: Duration,
+    /// Time between two looks at what retention would delete.
+    pub(crate) retention_check_interval: Duration,
     /// Longest time an unasked-for flush waits.
     pub(crate) flush_interval: Duration,
     /// A producer that appended nothing for so long is forgotten (`producer.id.expiration.ms`).
@@ -139,6 +141,7 @@ impl Default for Settings {
             watermark_bytes: 8 * MIB,
             checkpoint_bytes: 64 * MIB,
             watermark_interval: Duration::from_secs(1),
+            retention_check_interval: Duration::from_mins(5),
             flush_interval: Duration::from_millis(10),
             producer_expiration: Duration::from_hours(24),
             producers_max: 1_000_000,

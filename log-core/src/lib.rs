@@ -38,8 +38,8 @@ pub use error::{AppendError, Fault, FaultKind, NotAppended};
 pub use ids::{Offset, TopicName, TopicPartition};
 pub use log::{
     Appended, CloseError, FetchError, FetchLimits, Fetched, FetchedRecords, IsolationLevel, Log,
-    LogInfo, LogState, OffsetAndTimestamp, OpenError, Recovered, SegmentInfo, Store, StoreBuilder,
-    Tail, TailStream, Ticket, TopicError, TopicInfo, Usage, Verified,
+    LogInfo, LogState, OffsetAndTimestamp, OpenError, Recovered, Retained, SegmentInfo, Store,
+    StoreBuilder, Tail, TailStream, Ticket, TopicError, TopicInfo, TrimError, Usage, Verified,
 };
 pub use model::producers::{ProducerInfo, RememberedBatch};
 pub use partitioner::{murmur2, partition_for_key};

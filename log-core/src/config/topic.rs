@@ -171,6 +171,13 @@ pub(crate) struct TopicSettings {
     pub(crate) retention_bytes: i64,
 }
 
+impl TopicSettings {
+    /// Whether nothing is ever deleted for its age or for want of room.
+    pub(crate) const fn is_unlimited(&self) -> bool {
+        self.retention_ms < 0 && self.retention_bytes < 0
+    }
+}
+
 impl Default for TopicSettings {
     fn default() -> Self {
         Self {

@@ -26,6 +26,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::ids::TimestampMs;
+
 pub mod aligned;
 mod blocking;
 #[cfg(feature = "conformance")]
@@ -257,6 +259,16 @@ pub trait File: fmt::Debug + Send + Sync {
     /// Any error means: nothing since the last good sync is known to be durable. Never retried.
     fn sync(&self) -> io::Result<()>;
 
+    /// Makes sure that the file can be used as long as this lives, whatever becomes of its name: what
+    /// is only a place opens it now and keeps it open.
+    ///
+    /// # Errors
+    ///
+    /// As [`Directory::open`].
+    fn pin(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// The file as what it is, for the queue of the disk it belongs to; `None` for files that no
     /// queue needs to know again.
     fn as_any(&self) -> Option<&dyn Any> {
@@ -290,6 +302,15 @@ pub trait File: fmt::Debug + Send + Sync {
     ///
     /// As `posix_fadvise(2)`.
     fn drop_cache(&self) -> io::Result<()>;
+
+    /// When the file was last written, where the disk keeps that.
+    ///
+    /// # Errors
+    ///
+    /// As `fstat(2)`.
+    fn modified(&self) -> io::Result<Option<TimestampMs>> {
+        Ok(None)
+    }
 
     /// The file as the simulated disk knows it; nothing elsewhere.
     #[doc(hidden)]

@@ -20,6 +20,7 @@ use rustix::io::{Errno, ReadWriteFlags};
 
 use super::direct::Direct;
 use super::{File, WriteSync};
+use crate::ids::TimestampMs;
 
 /// Times a call is made again after EINTR.
 const RETRIES_MAX: u32 = 16;
@@ -211,6 +212,12 @@ impl File for PlainFile {
 
     fn drop_cache(&self) -> io::Result<()> {
         Ok(rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?)
+    }
+
+    fn modified(&self) -> io::Result<Option<TimestampMs>> {
+        let since = self.file.metadata()?.modified()?.duration_since(std::time::UNIX_EPOCH);
+        let millis = since.ok().and_then(|since| i64::try_from(since.as_millis()).ok());
+        Ok(millis.map(TimestampMs::new))
     }
 }
 

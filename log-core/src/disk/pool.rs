@@ -9,7 +9,8 @@
 //! Invariants:
 //! 1. A file is closed only if nobody else holds it and nothing written through it waits for a
 //!    flush: an error of a write-back is reported to descriptors that were open when it happened.
-//! 2. Who gives files to a [`Disk`](super::Disk) resolves them first, and holds what it got while
+//! 2. A pinned file stays open as long as it lives: it is about to lose its name.
+//! 3. Who gives files to a [`Disk`](super::Disk) resolves them first, and holds what it got while
 //!    anything of it is in flight or not flushed.
 //!
 //! So the bound is one on idle files: what is being written is open, however much it is.
@@ -26,6 +27,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use super::{Directory, Disk, Entry, File, Lock, Mapping, Open};
+use crate::ids::TimestampMs;
 
 /// The open files of a store.
 pub(crate) struct FilePool {
@@ -57,7 +59,7 @@ impl FilePool {
             pool: Arc::clone(self),
             path: path.to_owned(),
             open: again,
-            held: Mutex::new(Held { file: Some(file), writes: 0, flushed: 0 }),
+            held: Mutex::new(Held { file: Some(file), writes: 0, flushed: 0, pinned: false }),
             used: AtomicBool::new(true),
             this: Weak::clone(this),
         });
@@ -175,6 +177,7 @@ struct Held {
     /// Writes so far, and how many of them a flush has covered.
     writes: u64,
     flushed: u64,
+    pinned: bool,
 }
 
 impl PooledFile {
@@ -203,11 +206,16 @@ impl PooledFile {
         self.get()
     }
 
+    /// Closes the file if that may be; returns whether the pool is done with it.
     fn close_if_idle(&self) -> bool {
         if self.used.swap(false, Ordering::Relaxed) {
             return false;
         }
         let mut held = self.held.lock();
+        if held.pinned {
+            // The pool need not look at it again.
+            return true;
+        }
         let alone = held.file.as_ref().is_none_or(|file| Arc::strong_count(file) == 1);
         let idle = alone && held.writes == held.flushed;
         if idle {
@@ -258,6 +266,16 @@ impl File for PooledFile {
 
     fn drop_cache(&self) -> io::Result<()> {
         self.get()?.drop_cache()
+    }
+
+    fn modified(&self) -> io::Result<Option<TimestampMs>> {
+        self.get()?.modified()
+    }
+
+    fn pin(&self) -> io::Result<()> {
+        // Said first: what is opened after that is not closed again.
+        self.held.lock().pinned = true;
+        self.get().map(drop)
     }
 
     fn resolve(&self) -> io::Result<Option<Arc<dyn File>>> {
@@ -328,5 +346,23 @@ mod tests {
         drop((hold, again));
         let _more: Vec<Arc<dyn File>> = (20..30).map(|number| make(&pool, number)).collect();
         assert!(pool.open_files() <= 2, "{}", pool.open_files());
+    }
+
+    #[test]
+    fn a_pinned_file_outlives_its_name_and_is_closed_with_it() {
+        let pool = pool(2);
+        let (pinned, other) = (make(&pool, 0), make(&pool, 1));
+        let _more: Vec<Arc<dyn File>> = (2..20).map(|number| make(&pool, number)).collect();
+        pinned.pin().unwrap();
+        let inner = pinned.resolve().unwrap().unwrap();
+        for name in ["/0", "/1"] {
+            pool.unlink(Path::new(name)).unwrap();
+        }
+        let _others: Vec<Arc<dyn File>> = (20..40).map(|number| make(&pool, number)).collect();
+        assert_eq!(first_byte(&*pinned), 0, "though it was not used for long");
+        assert_eq!(other.read_at(0, &mut [0]).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(pool.open_files() <= 3, "{}", pool.open_files());
+        drop(pinned);
+        assert_eq!(Arc::strong_count(&inner), 1, "nobody else holds it");
     }
 }

@@ -23,8 +23,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use crossbeam::queue::SegQueue;
 use parking_lot::Mutex;
 
+use super::maintain::Maintenance;
 use super::partition::Partition;
 use super::ticket::Answer;
+use super::trim::Retained;
 use crate::clock::{Clock, Signal, Tick};
 use crate::config::{Drive, Settings};
 use crate::disk::pool::{FilePool, open_files_default};
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Segments and watermarks, open while they are used.
     pub(crate) files: Arc<FilePool>,
+    pub(crate) maintenance: Maintenance,
     ready: SegQueue<Arc<Partition>>,
     /// Raised for the I/O thread.
     bell: Signal,
@@ -83,6 +86,7 @@ impl Shared {
             settings,
             drive,
             counters: Counters::default(),
+            maintenance: Maintenance::default(),
             ready: SegQueue::new(),
             bell: Signal::default(),
             ended: Signal::default(),
@@ -178,7 +182,9 @@ impl Shared {
             if stopping {
                 break;
             }
-            self.clock.wait(&self.bell, seen, step.next);
+            self.maintain_if_due();
+            let next = step.next.into_iter().chain([self.maintenance_due()]).min();
+            self.clock.wait(&self.bell, seen, next);
         }
         self.ended.raise();
     }
@@ -359,6 +365,9 @@ pub(crate) struct Counters {
     syncs: AtomicU64,
     index_write_failures: AtomicU64,
     snapshot_write_failures: AtomicU64,
+    segments_deleted: AtomicU64,
+    bytes_deleted: AtomicU64,
+    leftovers: AtomicU64,
 }
 
 impl Counters {
@@ -380,6 +389,15 @@ impl Counters {
         self.snapshot_write_failures.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn retained(&self, retained: &Retained) {
+        self.segments_deleted.fetch_add(retained.segments_deleted, Ordering::Relaxed);
+        self.bytes_deleted.fetch_add(retained.bytes_deleted, Ordering::Relaxed);
+    }
+
+    pub(crate) fn leftover(&self) {
+        self.leftovers.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         Usage {
             writes: self.writes.load(Ordering::Relaxed),
@@ -388,6 +406,9 @@ impl Counters {
             index_write_failures: self.index_write_failures.load(Ordering::Relaxed),
             snapshot_write_failures: self.snapshot_write_failures.load(Ordering::Relaxed),
             read_retries: crate::segment::walk::read_retries(),
+            segments_deleted: self.segments_deleted.load(Ordering::Relaxed),
+            bytes_deleted: self.bytes_deleted.load(Ordering::Relaxed),
+            leftovers: self.leftovers.load(Ordering::Relaxed),
             callback_panics: super::ticket::callback_panics(),
         }
     }
@@ -409,6 +430,12 @@ pub struct Usage {
     pub snapshot_write_failures: u64,
     /// Reads that failed and were tried again, in this process.
     pub read_retries: u64,
+    /// Segments that were deleted from the start of a log.
+    pub segments_deleted: u64,
+    /// Their bytes.
+    pub bytes_deleted: u64,
+    /// Files that were to be removed or changed and could not; the next open does it.
+    pub leftovers: u64,
     /// Panics of callbacks that were caught, in this process.
     pub callback_panics: u64,
 }

@@ -14,6 +14,7 @@ mod records;
 
 pub use records::FetchedRecords;
 
+use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -210,6 +211,33 @@ impl Partition {
 
     /// Reads from `offset` on.
     pub(crate) fn fetch(&self, offset: Offset, limits: FetchLimits) -> Result<Fetched, FetchError> {
+        self.undisturbed(|| self.fetch_once(offset, limits))
+    }
+
+    /// What `read` finds, asked again where the log was cut at one of its ends meanwhile: files that
+    /// go are neither damage nor read by halves.
+    pub(super) fn undisturbed<T>(
+        &self,
+        read: impl Fn() -> Result<T, FetchError>,
+    ) -> Result<T, FetchError> {
+        loop {
+            // Acquire: pairs with the Release of a truncation, before and after it touches files.
+            let seen = self.truncations.load(Ordering::Acquire);
+            if !seen.is_multiple_of(2) {
+                drop(self.grow.lock());
+                continue;
+            }
+            let start = self.head.lock().frontiers.log_start();
+            let found = read();
+            let cut = self.truncations.load(Ordering::Acquire) != seen;
+            let failed = matches!(found, Err(FetchError::Corrupt { .. }));
+            if !cut && !(failed && self.head.lock().frontiers.log_start() > start) {
+                return found;
+            }
+        }
+    }
+
+    fn fetch_once(&self, offset: Offset, limits: FetchLimits) -> Result<Fetched, FetchError> {
         let mut view = self.view()?;
         let mut known = core::mem::take(&mut view.damage);
         if offset < view.log_start || offset > view.log_end {
@@ -374,7 +402,10 @@ impl Partition {
             reason,
         };
         let mut head = self.head.lock();
-        if !head.damage.contains(&damage) {
+        // A log that is being cut has no damage, or that which its recovery will find.
+        let cut = head.segments.iter().all(|held| !core::ptr::eq(Arc::as_ptr(held), segment))
+            || !self.truncations.load(Ordering::Acquire).is_multiple_of(2);
+        if !cut && !head.damage.contains(&damage) {
             head.damage.push(damage.clone());
         }
         damage

@@ -506,7 +506,11 @@ fn split_refusal(error: BatchesError) -> NotAppended {
 }
 
 /// An empty batch that covers `from..until`: the format's own way to say that offsets are gone.
-fn gap(from: Offset, until: Offset, epoch: LeaderEpoch) -> Result<[u8; HEADER_BYTES], NotAppended> {
+pub(super) fn gap(
+    from: Offset,
+    until: Offset,
+    epoch: LeaderEpoch,
+) -> Result<[u8; HEADER_BYTES], NotAppended> {
     let last = until.checked_add(-1).unwrap_or(from);
     EmptyBatch::gap(from, last, epoch).to_bytes().map_err(|_| NotAppended::InvalidRecord {
         reason: format!(

@@ -19,9 +19,11 @@ use super::ticket::{Answer, Queue};
 use crate::clock::Tick;
 use crate::error::{Fault, NotAppended};
 use crate::ids::{LeaderEpoch, Offset, Position, TimestampMs};
+use crate::model::epochs::LeaderEpochs;
 use crate::model::flush::Mark;
 use crate::model::frontiers::Frontiers;
 use crate::model::producers::{Frozen, Producers};
+use crate::model::retention::Now;
 use crate::segment::Segment;
 use crate::segment::recover::Damage;
 
@@ -60,6 +62,7 @@ pub(crate) struct Head {
     pub(crate) frontiers: Frontiers,
     pub(crate) segments: Arc<[Arc<Segment>]>,
     pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) epochs: LeaderEpochs,
     pub(crate) pending: Pending,
     /// Where the next batch goes in the active segment.
     pub(crate) end: Position,
@@ -84,6 +87,8 @@ pub(crate) struct Head {
     pub(crate) producers: Producers,
     /// The producers' state as of each roll whose segment is not sealed yet.
     pub(crate) frozen: VecDeque<(Offset, Frozen)>,
+    /// What retention takes for the present.
+    pub(crate) now: Now,
 }
 
 impl Head {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   Store ── Log ── append ─▶ Ticket          partition.rs  head.rs  pending.rs  space.rs
-//!     │       └──── fetch, tail               fetch.rs  follow.rs  times.rs
+//!     │       ├──── fetch, tail               fetch.rs  follow.rs  times.rs
+//!     │       └──── both ends                 trim.rs  truncate.rs  maintain.rs
 //!     └ I/O thread: turn, complete            engine.rs  partition/turn.rs  writer.rs
 //!     └ open, reopen, close                   open.rs  open/  store.rs  clean.rs
 //! ```
@@ -13,6 +14,7 @@
 //! 3. `Partition::writer`          the flush turn; held across I/O; only flushers wait
 //! 4. `Partition::head`            short, never across I/O or a callback
 //! 5. a segment's index            short
+//! 6. a segment's `gone`           held while index files are put in place for it
 //!
 //! Answers (callbacks, wakers) are given once all of them are let go.
 
@@ -22,6 +24,7 @@ mod fetch;
 mod follow;
 mod handle;
 mod head;
+mod maintain;
 mod open;
 mod partition;
 mod pending;
@@ -29,6 +32,8 @@ mod space;
 mod store;
 mod ticket;
 mod times;
+mod trim;
+mod truncate;
 mod writer;
 
 pub use engine::Usage;
@@ -40,3 +45,4 @@ pub use open::{OpenError, Recovered};
 pub use store::{CloseError, Store, StoreBuilder, TopicError, TopicInfo};
 pub use ticket::{Appended, Ticket};
 pub use times::OffsetAndTimestamp;
+pub use trim::{Retained, TrimError};

@@ -4,6 +4,7 @@
 //!   1 topic id            partition.metadata, or the watermark that outlived it   (open/files.rs)
 //!   2 watermark           void under another topic id
 //!   3 segments            regular files with a segment's name; the rest is left alone
+//!     both ends           as the watermark decided them                          (open/ends.rs)
 //!   4 clean?              the marker's line and the files agree: no scan        (open/believe.rs)
 //!     else scan           what no seal or checkpoint vouches for            (segment/recover.rs)
 //!   5 leader epoch        raised, durably, before anything is cut      (S22)     (open/epochs.rs)
@@ -14,6 +15,7 @@
 
 mod assemble;
 mod believe;
+mod ends;
 mod epochs;
 mod error;
 mod files;
@@ -27,7 +29,9 @@ use std::sync::atomic::AtomicU64;
 
 use self::assemble::assemble;
 use self::believe::{Consulted, believe, consult, forget};
-use self::epochs::leader_epoch;
+use self::ends::settle_ends;
+use self::epochs::leader_epochs;
+pub(crate) use self::epochs::write_epochs;
 pub use self::error::OpenError;
 use self::files::{candidates, topic_id};
 use self::producers::{Replay, left_by};
@@ -43,7 +47,7 @@ use crate::format::metadata::PartitionMetadata;
 use crate::format::{FileKind, segment_file_name};
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId, TopicPartition};
 use crate::mutant::{self, Mutant};
-use crate::segment::recover::{Rules, Scan, repair, scan};
+use crate::segment::recover::{Damage, Rules, Scan, repair, scan};
 use crate::segment::replace::replace;
 use crate::segment::seal::Identity;
 use crate::segment::watermark::{Watermark, WatermarkFile};
@@ -102,6 +106,8 @@ pub(crate) fn create(shared: &Shared, dir: &Path, topic_id: TopicId) -> io::Resu
         position: Position::ZERO,
         last_crc: 0,
         leader_epoch: LeaderEpoch::ZERO,
+        cut: false,
+        gaps_below: Offset::ZERO,
     })?;
     // Last: a directory without it was never finished.
     replace(directory, dir, METADATA, PartitionMetadata { topic_id }.to_string().as_bytes())
@@ -124,13 +130,17 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     }
     let identity = Identity { topic_id, partition: request.name.partition() };
     let mut candidates = candidates(request, &mut warnings)?;
+    let log_start = settle_ends(request, watermark.as_ref(), &mut candidates, &mut warnings)?;
     let clean = request.clean.filter(|clean| clean.topic_id == topic_id);
     if let Some(clean) = clean
         && let Some(scan) = believe(request, &candidates, clean, identity)
         && let Some(producers) = left_by(request, clean)
     {
-        let recovered = recovered(request, &scan, watermark, clean.leader_epoch, true, warnings);
-        return assemble(request, &scan, topic_id, recovered, producers);
+        let epochs = leader_epochs(request, watermark.as_ref(), &scan, log_start, &mut warnings)?;
+        let mut recovered =
+            recovered(request, &scan, watermark, clean.leader_epoch, true, warnings);
+        recovered.log_start_offset = log_start.max(clean.log_start);
+        return assemble(request, &scan, topic_id, epochs, recovered, producers);
     }
     let settings = &request.shared.settings;
     let rules = Rules {
@@ -149,6 +159,13 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let mut scan =
         scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
     scan.bytes_read += read.into_inner();
+    // Nobody misses what was deleted.
+    scan.damage.retain(|damage| damage.offsets.end > log_start);
+    if first_offset(&scan) > log_start {
+        let reason = "no segment holds these offsets, with which the log started".to_owned();
+        let offsets = log_start..first_offset(&scan);
+        scan.damage.insert(0, Damage { offsets, path: dir.to_owned(), positions: 0..0, reason });
+    }
     if settings.on_damage == OnDamage::Refuse
         && let Some(first) = scan.damage.first()
     {
@@ -162,17 +179,19 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     if above && !mutant::on(Mutant::CheckpointAboveEnd) {
         forget(directory, dir)?;
     }
-    let epoch = leader_epoch(request, watermark.as_ref(), &scan, &mut warnings)?;
+    let epochs = leader_epochs(request, watermark.as_ref(), &scan, log_start, &mut warnings)?;
+    let epoch = epochs.latest().unwrap_or(LeaderEpoch::ZERO);
     let producers = replay.finish(scan.end.offset, &mut warnings);
     let known = producers.largest_id().is_some();
     let repaired = repair(directory, dir, &scan, watermark.as_ref(), identity, known)
         .map_err(OpenError::Io)?;
     let mut recovered = recovered(request, &scan, watermark, epoch, false, warnings);
+    recovered.log_start_offset = log_start;
     recovered.rewritten_bytes = repaired.rewritten_bytes;
     recovered.bytes_read += repaired.rewritten_bytes;
     recovered.indexes_rebuilt = repaired.indexes_rebuilt;
     recovered.warnings.extend(repaired.warnings);
-    assemble(request, &scan, topic_id, recovered, producers)
+    assemble(request, &scan, topic_id, epochs, recovered, producers)
 }
 
 fn first_offset(scan: &Scan) -> Offset {

@@ -15,7 +15,7 @@ mod wake;
 
 pub(super) use wake::last_block;
 
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
@@ -50,6 +50,8 @@ pub(crate) struct Partition {
     pub(crate) grow: Mutex<()>,
     pub(crate) writer: Mutex<Writer>,
     pub(crate) head: Mutex<Head>,
+    /// Odd while the log is being cut at its end; another number afterwards.
+    pub(crate) truncations: AtomicU64,
     /// Raised when a frontier or the state moves.
     pub(crate) moved: Signal,
     /// Whether the I/O thread has been told and has not looked yet.
@@ -111,6 +113,7 @@ impl Partition {
             grow: Mutex::new(()),
             writer: Mutex::new(writer),
             head: Mutex::new(head),
+            truncations: AtomicU64::new(0),
             moved: Signal::default(),
             queued: AtomicBool::new(false),
             timed: AtomicBool::new(false),

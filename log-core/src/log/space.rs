@@ -12,6 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::MutexGuard;
+
 use super::head::{Head, LogState};
 use super::partition::Partition;
 use super::ticket::Answer;
@@ -34,8 +36,41 @@ const FULL_RETRY: Duration = Duration::from_secs(1);
 impl Partition {
     /// Secures at least `bytes` of segment `base`, if that still takes appends.
     pub(crate) fn secure(&self, base: Offset, bytes: u64) -> Result<(), AppendError> {
-        let _turn = self.grow.lock();
-        self.wake()?;
+        self.holding(self.grow.lock(), |answers| self.secure_held(base, bytes, answers))
+    }
+
+    /// Starts the next segment, if `incoming` still needs it.
+    pub(crate) fn roll(&self, incoming: &Incoming) -> Result<(), AppendError> {
+        self.holding(self.grow.lock(), |answers| self.roll_held(incoming, answers))
+    }
+
+    /// Starts a segment without a batch for it, so that all before can be deleted. Not if somebody
+    /// is making space already; returns whether the active segment is empty.
+    pub(crate) fn roll_empty(&self) -> Result<bool, AppendError> {
+        let Some(turn) = self.grow.try_lock() else { return Ok(false) };
+        self.holding(turn, |answers| self.roll_empty_held(answers))
+    }
+
+    /// Runs `act` in a turn, and gives the answers that come of it once the turn is over.
+    fn holding<T>(
+        &self,
+        turn: MutexGuard<'_, ()>,
+        act: impl FnOnce(&mut Vec<Answer>) -> Result<T, AppendError>,
+    ) -> Result<T, AppendError> {
+        let mut answers = Vec::new();
+        let done = act(&mut answers);
+        drop(turn);
+        answers.into_iter().for_each(Answer::give);
+        done
+    }
+
+    fn secure_held(
+        &self,
+        base: Offset,
+        bytes: u64,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), AppendError> {
+        self.wake(answers)?;
         let now = self.shared.clock.tick();
         let (segment, secured) = {
             let head = self.head.lock();
@@ -74,14 +109,19 @@ impl Partition {
                 }
                 Ok(())
             }
-            Err(error) => Err(self.no_space(bytes - secured, error, "no space can be secured")),
+            Err(error) => {
+                let what = "no space can be secured";
+                Err(self.no_space(bytes - secured, error, what, answers))
+            }
         }
     }
 
-    /// Starts the next segment, if `incoming` still needs it.
-    pub(crate) fn roll(&self, incoming: &Incoming) -> Result<(), AppendError> {
-        let _turn = self.grow.lock();
-        self.wake()?;
+    fn roll_held(
+        &self,
+        incoming: &Incoming,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), AppendError> {
+        self.wake(answers)?;
         let base = {
             let mut head = self.head.lock();
             head.admit()?;
@@ -95,8 +135,18 @@ impl Partition {
             head.rolling = true;
             head.frontiers.log_end()
         };
-        let path = self.dir.join(segment_file_name(base, FileKind::Log));
         let first_bytes = u64::from(incoming.bytes).next_multiple_of(u64_from(BLOCK_BYTES));
+        self.start_segment(base, first_bytes, answers)
+    }
+
+    /// Makes segment `base`, whose turn the caller has, and lets appends go on in it.
+    fn start_segment(
+        &self,
+        base: Offset,
+        first_bytes: u64,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), AppendError> {
+        let path = self.dir.join(segment_file_name(base, FileKind::Log));
         let made = self.make_segment(&path, first_bytes);
         let mut head = self.head.lock();
         head.rolling = false;
@@ -109,9 +159,24 @@ impl Partition {
             }
             Err(error) => {
                 drop(head);
-                Err(self.no_space(first_bytes, error, "the next segment cannot be made"))
+                let what = "the next segment cannot be made";
+                Err(self.no_space(first_bytes, error, what, answers))
             }
         }
+    }
+
+    fn roll_empty_held(&self, answers: &mut Vec<Answer>) -> Result<bool, AppendError> {
+        self.wake(answers)?;
+        let base = {
+            let mut head = self.head.lock();
+            head.admit()?;
+            if head.end == Position::ZERO {
+                return Ok(true);
+            }
+            head.rolling = true;
+            head.frontiers.log_end()
+        };
+        self.start_segment(base, u64_from(BLOCK_BYTES), answers).map(|()| true)
     }
 
     /// From here on appends go to `segment`.
@@ -154,7 +219,13 @@ impl Partition {
     }
 
     /// No space: the partition is full, and heals. Any other error: it is offline.
-    fn no_space(&self, bytes: u64, error: io::Error, what: &str) -> AppendError {
+    fn no_space(
+        &self,
+        bytes: u64,
+        error: io::Error,
+        what: &str,
+        answers: &mut Vec<Answer>,
+    ) -> AppendError {
         if is_full(&error) {
             let mut head = self.head.lock();
             if matches!(head.state, LogState::Online | LogState::Full) {
@@ -164,9 +235,7 @@ impl Partition {
             return NotAppended::Full { bytes }.into();
         }
         let fault = Fault::io(FaultKind::Write, &self.dir, what, error);
-        let mut answers = Vec::new();
-        self.take_offline(&mut self.writer.lock(), &fault, &mut answers);
-        answers.into_iter().for_each(Answer::give);
+        self.take_offline(&mut self.writer.lock(), &fault, answers);
         NotAppended::Offline(fault).into()
     }
 }

@@ -224,7 +224,11 @@ impl Store {
     /// anything is still under way.
     #[must_use]
     pub fn turn(&self) -> bool {
-        self.0.shared.step()
+        let busy = self.0.shared.step();
+        if self.0.shared.drive == Drive::Manual {
+            self.0.shared.maintain_if_due();
+        }
+        busy
     }
 
     /// Which way to the disk is in use, and why it is not another one.

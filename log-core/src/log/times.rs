@@ -58,6 +58,10 @@ impl Partition {
         &self,
         target: TimestampMs,
     ) -> Result<Option<OffsetAndTimestamp>, FetchError> {
+        self.undisturbed(|| self.find_time(target))
+    }
+
+    fn find_time(&self, target: TimestampMs) -> Result<Option<OffsetAndTimestamp>, FetchError> {
         let view = self.view()?;
         let bound = view.reach.mark.offset;
         let bytes_max = self.shared.settings.decompressed_bytes_max;
@@ -103,28 +107,35 @@ impl Partition {
 
     /// The largest timestamp that can be read, and the first record that has it.
     pub(crate) fn max_timestamp(&self) -> Result<Option<OffsetAndTimestamp>, FetchError> {
+        self.undisturbed(|| self.find_max())
+    }
+
+    fn find_max(&self) -> Result<Option<OffsetAndTimestamp>, FetchError> {
         let view = self.view()?;
+        let bytes_max = self.shared.settings.decompressed_bytes_max;
         let mut largest = TimestampMs::NONE;
         for (index, segment) in view.segments.iter().enumerate() {
             let limit = limit_of(segment, &view.reach);
             segment.read_indexes(&*self.shared.directory, self.settings.index_interval_bytes());
             let indexes = segment.index().read();
             let whole = segment.end().is_some_and(|end| u64::from(end.get()) == limit);
-            if whole {
+            if whole && segment.base() >= view.log_start {
                 largest = largest.max(indexes.times().max().timestamp);
                 continue;
             }
-            // Of the active segment only a part can be read: what its index says may be beyond.
+            // Of the active segment only a part can be read: what its index says may be beyond. Of
+            // the first one, only what was not deleted.
             let entry = indexes.times().before(view.reach.mark.offset);
-            let hint = indexes.lookup(entry.map_or(segment.base(), |entry| entry.offset));
+            let entry = entry.map(|entry| entry.offset).filter(|last| *last > view.log_start);
+            let hint = indexes.lookup(entry.unwrap_or(segment.base()).max(view.log_start));
             drop(indexes);
             let from = Start { position: hint.position, by: hint.offset };
             self.walk(&view, index, from, |batch| {
-                largest = largest.max(batch.max_timestamp());
+                largest = largest.max(batch_max(&batch, view.log_start, bytes_max)?);
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        if largest < TimestampMs::new(0) { Ok(None) } else { self.offset_for_time(largest) }
+        if largest < TimestampMs::new(0) { Ok(None) } else { self.find_time(largest) }
     }
 
     /// Shows the readable batches of a segment to `visit`, from `from` on or, if that leads
@@ -203,4 +214,27 @@ impl Partition {
             return Err(Strayed::Failed(self.corrupt(damage)));
         }
     }
+}
+
+/// The largest timestamp of a batch's records from `log_start` on.
+fn batch_max(
+    batch: &BatchView<'_>,
+    log_start: Offset,
+    bytes_max: u32,
+) -> Result<TimestampMs, String> {
+    if batch.base_offset() >= log_start {
+        return Ok(batch.max_timestamp());
+    }
+    if batch.last_offset() < log_start {
+        return Ok(TimestampMs::NONE);
+    }
+    let raw = batch.decompress(bytes_max).map_err(|error| error.to_string())?;
+    let mut largest = TimestampMs::NONE;
+    for record in Records::decompressed(batch, &raw) {
+        let record = record.map_err(|error| error.to_string())?;
+        if record.offset >= log_start {
+            largest = largest.max(record.timestamp);
+        }
+    }
+    Ok(largest)
 }

@@ -30,7 +30,7 @@ use crate::config::{FlushMethod, Settings};
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::disk::{Disk, File, Token, Write, WriteSync};
 use crate::error::{Fault, FaultKind};
-use crate::ids::{LeaderEpoch, Offset, TopicId};
+use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
 use crate::int::usize_from_u32;
 use crate::model::flush::{Flush, Mark, Ordinal};
 use crate::segment::Segment;
@@ -79,6 +79,20 @@ pub(crate) enum Kept {
     Empty,
     /// This.
     As(Seal),
+}
+
+/// Where a log is to end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cut {
+    /// Where it is to start.
+    pub(crate) log_start: Offset,
+    /// The next offset after the batches that stay.
+    pub(crate) offset: Offset,
+    /// The segment they end in, and where.
+    pub(crate) segment: Offset,
+    pub(crate) position: Position,
+    /// The stored checksum of the last of them.
+    pub(crate) last_crc: u32,
 }
 
 /// What a new writer starts from.
@@ -158,6 +172,15 @@ impl Writer {
     /// Something is about to be appended: the segment's files will not stay as they are.
     pub(crate) const fn touched(&mut self) {
         self.kept = Kept::Touched;
+    }
+
+    /// The segment that is being written.
+    pub(crate) fn segment_base(&self) -> Offset {
+        self.segment.base()
+    }
+
+    pub(crate) const fn topic_id(&self) -> TopicId {
+        self.topic_id
     }
 
     /// Whether nothing will be written any more, and nothing is under way.

@@ -6,7 +6,7 @@
 //!                  └ what outlives power loss: Kafka's high watermark (`UnifiedLog`)
 //! ```
 //!
-//! Invariant: none ever moves back (D6 of the promise).
+//! Invariant: none ever moves back (D6 of the promise), until a truncation starts a new life.
 
 use crate::ids::Offset;
 
@@ -59,6 +59,13 @@ impl Frontiers {
         before != (self.written, self.durable)
     }
 
+    /// Records below `to`, which is durable, were deleted.
+    pub(crate) fn raise_log_start(&mut self, to: Offset) {
+        debug_assert!(to <= self.durable, "{to} is not durable: {self:?}");
+        self.log_start = self.log_start.max(to.min(self.durable));
+        self.check();
+    }
+
     fn check(&self) {
         debug_assert!(self.log_start <= self.durable, "{self:?}");
         debug_assert!(self.durable <= self.written, "{self:?}");
@@ -82,6 +89,14 @@ mod tests {
         assert!(!frontiers.advance(at(7), at(5)));
         assert!(frontiers.advance(at(100), at(100)));
         assert_eq!((frontiers.written(), frontiers.durable()), (at(9), at(9)));
+    }
+
+    #[test]
+    fn the_start_rises_up_to_the_durable_end() {
+        let mut frontiers = Frontiers::recovered(at(5), at(9));
+        frontiers.raise_log_start(at(9));
+        frontiers.raise_log_start(at(7));
+        assert_eq!(frontiers.log_start(), at(9));
     }
 
     #[test]

@@ -8,8 +8,10 @@
 //!
 //! Invariant: nothing in here can fail. A step is planned (and refused) before anything moves.
 
+pub(crate) mod epochs;
 pub(crate) mod flush;
 pub(crate) mod frontiers;
 pub(crate) mod producers;
+pub(crate) mod retention;
 pub(crate) mod roll;
 pub(crate) mod transactions;

@@ -17,17 +17,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use self::indexes::Indexed;
 use self::seal::{FileSum, Identity, Seal};
 use self::time_index::Stamp;
 use self::walk::Walk;
 use crate::disk::{Directory, File};
-use crate::ids::{Offset, Position};
+use crate::ids::{Offset, Position, TimestampMs};
 
 pub(crate) mod checkpoint;
 pub(crate) mod entries;
+pub(crate) mod files;
 pub(crate) mod indexes;
 pub(crate) mod meter;
 pub(crate) mod offset_index;
@@ -51,6 +52,9 @@ pub(crate) struct Segment {
     index: RwLock<Indexes>,
     /// Where the last batch ends, once no more will be appended; `u32::MAX` before.
     end: AtomicU32,
+    /// Set when its files are about to go, so that no index file is put in place for it any more;
+    /// held while one is.
+    gone: Mutex<bool>,
 }
 
 const ACTIVE: u32 = u32::MAX;
@@ -58,7 +62,8 @@ const ACTIVE: u32 = u32::MAX;
 impl Segment {
     /// A segment that takes appends.
     pub(crate) fn active(base: Offset, path: PathBuf, file: Arc<dyn File>, index: Indexes) -> Self {
-        Self { base, path, file, index: RwLock::new(index), end: AtomicU32::new(ACTIVE) }
+        let (index, end) = (RwLock::new(index), AtomicU32::new(ACTIVE));
+        Self { base, path, file, index, end, gone: Mutex::new(false) }
     }
 
     /// Says that the last batch ends at `end` and no more will come.
@@ -71,6 +76,17 @@ impl Segment {
     pub(crate) fn end(&self) -> Option<Position> {
         let end = self.end.load(Ordering::Acquire);
         (end != ACTIVE).then(|| Position::new(end))
+    }
+
+    /// The largest timestamp in it, negative if it has none.
+    pub(crate) fn largest_timestamp(&self) -> TimestampMs {
+        self.index.read().times().max().timestamp
+    }
+
+    /// Its files are about to be cut or removed: from now on none is written for it. Waits for the
+    /// one that is being written.
+    pub(crate) fn let_go(&self) {
+        *self.gone.lock() = true;
     }
 
     pub(crate) const fn base(&self) -> Offset {
@@ -125,8 +141,11 @@ impl Segment {
                 largest: indexes.times().max(),
                 ..seal
             };
-            // Caches, all of them: where they cannot be written, the next reader makes them again.
-            let _written = seal.put(directory, &self.path, identity, &offsets, &times);
+            let gone = self.gone.lock();
+            if !*gone {
+                // Caches, all of them: where they cannot be written, the next reader makes them again.
+                let _written = seal.put(directory, &self.path, identity, &offsets, &times);
+            }
         }
         indexes
     }

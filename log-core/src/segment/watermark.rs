@@ -2,13 +2,20 @@
 //!
 //! ```text
 //!   0          8          16          32          40        48        56    60    64    68    72
-//!   ├ ONCEWMK1 ┼ sequence ┼ topic id  ┼ log start ┼ durable ┼ segment ┼ pos ┼ crc ┼ epo ┼ sum ┤
+//!   ├ ONCEWMK2 ┼ sequence ┼ topic id  ┼ log start ┼ durable ┼ segment ┼ pos ┼ crc ┼ epo ┼ cut ┤ …
 //!                                                   offset    base          last
+//!   72         80    84
+//! … ┼ gaps     ┼ sum ┤
+//!     below
 //!   slot 0 at byte 0, slot 1 at byte 512; written in turn, each in a sector of its own
 //! ```
 //!
 //! It tells a torn tail from bit rot: above it a bad place is a write that a power cut took back,
-//! below it the bad place was once good. Big-endian; `sum` is CRC-32 over bytes 0 to 68.
+//! below it the bad place was once good. Big-endian; `sum` is CRC-32 over bytes 0 to 80.
+//!
+//! It also carries decisions that must hold before files follow them: where the log starts, and
+//! (`cut` = 1) that it ends at the watermark whatever the files still hold, which is how a
+//! truncation is one durable write.
 //!
 //! Invariants:
 //! 1. A slot is written only after the flush it reports, and flushed itself before it counts.
@@ -30,13 +37,13 @@ use super::walk::read_full;
 /// The file's name in a partition's directory; a suffix Kafka's loader ignores.
 pub(crate) const FILE_NAME: &str = "oncelog.watermark";
 
-const MAGIC: [u8; 8] = *b"ONCEWMK1";
+const MAGIC: [u8; 8] = *b"ONCEWMK2";
 const SLOT_BYTES: usize = 512;
 const SLOT_STRIDE: u64 = 512;
-const SUMMED_BYTES: usize = 68;
+const SUMMED_BYTES: usize = 80;
 const FILE_BYTES: u64 = 2 * SLOT_STRIDE;
 
-const _: () = assert!(8 + 8 + 16 + 8 + 8 + 8 + 4 + 4 + 4 == SUMMED_BYTES);
+const _: () = assert!(8 + 8 + 16 + 8 + 8 + 8 + 4 + 4 + 4 + 4 + 8 == SUMMED_BYTES);
 const _: () = assert!(SUMMED_BYTES + 4 <= SLOT_BYTES);
 
 /// What one slot says.
@@ -49,6 +56,10 @@ pub(crate) struct Watermark {
     pub(crate) position: Position,
     pub(crate) last_crc: u32,
     pub(crate) leader_epoch: LeaderEpoch,
+    /// What the files hold above `durable` is void: a truncation was decided.
+    pub(crate) cut: bool,
+    /// Batches below may leave offsets out: another program wrote them (S10).
+    pub(crate) gaps_below: Offset,
 }
 
 impl Watermark {
@@ -63,6 +74,8 @@ impl Watermark {
         bytes.extend_from_slice(&self.position.get().to_be_bytes());
         bytes.extend_from_slice(&self.last_crc.to_be_bytes());
         bytes.extend_from_slice(&self.leader_epoch.get().to_be_bytes());
+        bytes.extend_from_slice(&u32::from(self.cut).to_be_bytes());
+        bytes.extend_from_slice(&self.gaps_below.get().to_be_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
         let mut slot = [0; SLOT_BYTES];
         for (target, source) in slot.iter_mut().zip(bytes) {
@@ -87,6 +100,8 @@ impl Watermark {
             position: Position::new(number(56)?),
             last_crc: number(60)?,
             leader_epoch: LeaderEpoch::new(number(64)?.cast_signed())?,
+            cut: number(68)? != 0,
+            gaps_below: offset(72)?,
         };
         Some((u64::from_be_bytes(*summed.get(8..)?.first_chunk()?), mark))
     }

@@ -6,6 +6,7 @@ mod checkpoint;
 mod codecs;
 mod conformance;
 mod damage;
+mod ends;
 mod engines;
 mod io_errors;
 mod log;

@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{OpenError, Opened, Recovered, Request, first_offset};
+use super::{OpenError, Opened, Recovered, Request};
 use crate::error::{Fault, FaultKind};
-use crate::ids::{Offset, TopicId};
+use crate::ids::{Offset, TimestampMs, TopicId};
 use crate::int::u64_from;
 use crate::log::engine::Shared;
 use crate::log::head::{Head, LogState, Reach};
@@ -17,8 +17,10 @@ use crate::log::partition::{Partition, last_block};
 use crate::log::pending::Pending;
 use crate::log::ticket::Queue;
 use crate::log::writer::{Kept, Start, Writer};
+use crate::model::epochs::LeaderEpochs;
 use crate::model::frontiers::Frontiers;
 use crate::model::producers::Producers;
+use crate::model::retention::Now;
 use crate::segment::Segment;
 use crate::segment::recover::Scan;
 use crate::segment::snapshots::remove_strays;
@@ -29,12 +31,13 @@ pub(super) fn assemble(
     request: &Request<'_>,
     scan: &Scan,
     topic_id: TopicId,
+    epochs: LeaderEpochs,
     recovered: Recovered,
     producers: Producers,
 ) -> Result<Opened, OpenError> {
     let (shared, dir) = (request.shared, request.dir.as_path());
     let failed = |what| move |error| OpenError::Io(Fault::io(FaultKind::Write, dir, what, error));
-    let log_start = first_offset(scan);
+    let log_start = recovered.log_start_offset;
     let last = scan.segments.last().ok_or_else(|| {
         OpenError::Io(Fault::new(FaultKind::Bug, dir, "a partition without a segment"))
     })?;
@@ -55,6 +58,8 @@ pub(super) fn assemble(
             position: scan.end.batch_end,
             last_crc: scan.end.last_crc,
             leader_epoch: recovered.leader_epoch,
+            cut: false,
+            gaps_below: Offset::ZERO,
         };
         watermark.write(mark).map_err(failed("the watermark cannot be written"))?;
     }
@@ -87,7 +92,7 @@ pub(super) fn assemble(
         leader_epoch: recovered.leader_epoch,
         now: shared.clock.tick(),
     };
-    let head = head(shared, scan, &active, &block, &recovered, producers);
+    let head = head(shared, scan, &active, &block, epochs, &recovered, producers);
     let partition = Partition::new(
         request.name.clone(),
         request.dir.clone(),
@@ -97,6 +102,7 @@ pub(super) fn assemble(
         Writer::new(start),
         head,
     );
+    shared.maintenance.watch(&partition);
     Ok(Opened { partition, topic_id, recovered })
 }
 
@@ -105,6 +111,7 @@ fn head(
     scan: &Scan,
     active: &Arc<Segment>,
     block: &[u8],
+    epochs: LeaderEpochs,
     recovered: &Recovered,
     producers: Producers,
 ) -> Head {
@@ -127,6 +134,7 @@ fn head(
         frontiers: Frontiers::recovered(recovered.log_start_offset, scan.end.offset),
         segments: scan.segments.iter().map(|scanned| Arc::clone(&scanned.segment)).collect(),
         leader_epoch: recovered.leader_epoch,
+        epochs,
         pending: Pending::at(
             Arc::clone(active),
             scan.end,
@@ -149,5 +157,18 @@ fn head(
         damage: scan.damage.clone(),
         producers,
         frozen: VecDeque::new(),
+        now: now(shared, scan),
     }
+}
+
+/// What retention goes by: for a log that holds nothing yet, the wall clock; else the latest time
+/// that its records or its last file show, and time that passes from here on.
+fn now(shared: &Shared, scan: &Scan) -> Now {
+    let (wall, tick) = (shared.clock.timestamp(), shared.clock.tick());
+    let stamps = scan.segments.iter().map(|scanned| scanned.segment.largest_timestamp());
+    let seen = stamps.max().unwrap_or(TimestampMs::NONE);
+    let modified = scan.segments.last().and_then(|last| last.segment.file().modified().ok()?);
+    let empty = scan.segments.iter().all(|scanned| scanned.end == 0);
+    let sign = if empty { wall } else { modified.unwrap_or(TimestampMs::NONE).max(seen) };
+    Now::at(sign, tick)
 }

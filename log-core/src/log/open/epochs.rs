@@ -4,21 +4,27 @@
 //!   leader-epoch-checkpoint:   (epoch, first offset) …      cut or reopened ─▶ one more at the end
 //! ```
 
-use super::{EPOCHS, OpenError, Request, first_offset};
+use std::path::Path;
+
+use super::{EPOCHS, OpenError, Request};
+use crate::disk::Directory;
 use crate::error::{Fault, FaultKind};
-use crate::format::checkpoint::{LeaderEpochEntry, leader_epochs_text, parse_leader_epochs};
-use crate::ids::LeaderEpoch;
+use crate::format::checkpoint::{leader_epochs_text, parse_leader_epochs};
+use crate::ids::{LeaderEpoch, Offset};
+use crate::model::epochs::LeaderEpochs;
 use crate::segment::recover::Scan;
 use crate::segment::replace::{read_small, replace};
 use crate::segment::watermark::Watermark;
 
-/// Step 5. The epoch of this life; one higher than the last if something is to be cut.
-pub(super) fn leader_epoch(
+/// Step 5. The epochs, the last of them that of this life: one higher than before if something is
+/// to be cut.
+pub(super) fn leader_epochs(
     request: &Request<'_>,
     watermark: Option<&Watermark>,
     scan: &Scan,
+    log_start: Offset,
     warnings: &mut Vec<String>,
-) -> Result<LeaderEpoch, OpenError> {
+) -> Result<LeaderEpochs, OpenError> {
     let directory = &*request.shared.directory;
     let path = request.dir.join(EPOCHS);
     let bytes = read_small(directory, &path).map_err(|error| {
@@ -28,32 +34,39 @@ pub(super) fn leader_epoch(
     if let Some(Err(error)) = &parsed {
         warnings.push(format!("{}: {error}; it is written anew", path.display()));
     }
-    let mut epochs = parsed.and_then(Result::ok).unwrap_or_default();
+    let mut epochs = LeaderEpochs::new(parsed.and_then(Result::ok).unwrap_or_default());
     let before = epochs.clone();
     let known = watermark.map_or(LeaderEpoch::ZERO, |mark| mark.leader_epoch);
-    let last = epochs.last().map_or(LeaderEpoch::ZERO, |entry| entry.epoch).max(known);
+    let last = epochs.latest().unwrap_or(LeaderEpoch::ZERO).max(known);
     let raised = scan.bytes_cut > 0 || request.reopened;
     let epoch = if raised { last.next() } else { last };
-    epochs.retain(|entry| entry.start_offset < scan.end.offset || entry.epoch < epoch);
-    if epochs.last().is_none_or(|entry| entry.epoch < epoch) {
-        let start_offset = match epochs.last() {
-            None if !raised => first_offset(scan),
-            _ => scan.end.offset,
-        };
-        epochs.retain(|entry| entry.start_offset < start_offset);
-        epochs.push(LeaderEpochEntry { epoch, start_offset });
+    let unknown = epochs.latest().is_none() && !raised;
+    let end = scan.end.offset;
+    if epochs.latest() != Some(epoch) || !epochs.starts_at_or_below(end) {
+        epochs.truncate_from_end(end);
+        epochs.assign(epoch, if unknown { log_start.min(end) } else { end });
     }
+    epochs.truncate_from_start(log_start);
     if epochs != before {
-        replace(directory, &request.dir, EPOCHS, leader_epochs_text(&epochs).as_bytes()).map_err(
-            |error| {
-                OpenError::Io(Fault::io(
-                    FaultKind::Write,
-                    &path,
-                    "the epochs cannot be written",
-                    error,
-                ))
-            },
-        )?;
+        write_epochs(directory, &request.dir, &epochs).map_err(OpenError::Io)?;
     }
-    Ok(epoch)
+    Ok(epochs)
+}
+
+/// Writes the epochs of the partition in `dir` down.
+///
+/// # Durability
+///
+/// Durable when it returns `Ok`.
+pub(crate) fn write_epochs(
+    directory: &dyn Directory,
+    dir: &Path,
+    epochs: &LeaderEpochs,
+) -> Result<(), Fault> {
+    replace(directory, dir, EPOCHS, leader_epochs_text(epochs.entries()).as_bytes()).map_err(
+        |error| {
+            let path = dir.join(EPOCHS);
+            Fault::io(FaultKind::Write, &path, "the epochs cannot be written", error)
+        },
+    )
 }

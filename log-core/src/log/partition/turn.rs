@@ -30,9 +30,12 @@ impl Partition {
     }
 
     /// Tells whoever does the I/O, if it has to know.
-    pub(super) fn on_accepted(&self, tell: bool) {
+    pub(in crate::log) fn on_accepted(&self, tell: bool) {
         match self.shared.drive {
-            Drive::Inline => self.run_inline(),
+            Drive::Inline => {
+                self.run_inline();
+                self.shared.maintain_if_due();
+            }
             Drive::Thread | Drive::Manual if tell => self.notify(),
             Drive::Thread | Drive::Manual => {}
         }

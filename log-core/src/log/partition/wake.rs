@@ -23,7 +23,7 @@ use crate::segment::walk::{Walk, read_full};
 
 impl Partition {
     /// Makes the partition ready for its first append. The caller holds `grow`.
-    pub(in crate::log) fn wake(&self) -> Result<(), NotAppended> {
+    pub(in crate::log) fn wake(&self, answers: &mut Vec<Answer>) -> Result<(), NotAppended> {
         let (segment, end) = {
             let head = self.head.lock();
             head.admit()?;
@@ -50,9 +50,7 @@ impl Partition {
                 Ok(())
             }
             Err(fault) => {
-                let mut answers = Vec::new();
-                self.take_offline(&mut self.writer.lock(), &fault, &mut answers);
-                answers.into_iter().for_each(Answer::give);
+                self.take_offline(&mut self.writer.lock(), &fault, answers);
                 Err(NotAppended::Offline(fault))
             }
         }

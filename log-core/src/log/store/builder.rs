@@ -103,6 +103,13 @@ impl StoreBuilder {
         self
     }
 
+    /// Time between two looks at what retention would delete (`log.retention.check.interval.ms`; 5
+    /// minutes).
+    pub const fn retention_check_interval(mut self, interval: Duration) -> Self {
+        self.settings.retention_check_interval = interval;
+        self
+    }
+
     /// Makes a topic of so many partitions when [`Store::log`] first asks for it; 0 to refuse
     /// (`auto.create.topics.enable`, `num.partitions`; 0).
     pub const fn auto_create_partitions(mut self, partitions: u32) -> Self {

@@ -9,7 +9,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Kept, Writer};
+use super::{Cut, Kept, Writer};
 use crate::clock::Tick;
 use crate::disk::Directory;
 use crate::error::{Fault, FaultKind};
@@ -17,6 +17,7 @@ use crate::format::{FileKind, segment_file_name};
 use crate::ids::{Offset, Position, TopicId};
 use crate::log::head::Reach;
 use crate::log::partition::Partition;
+use crate::log::ticket::Answer;
 use crate::model::flush::{Flush, Mark};
 use crate::model::producers::Frozen;
 use crate::mutant::{self, Mutant};
@@ -43,18 +44,54 @@ impl Writer {
             position: durable.batch_end,
             last_crc: durable.last_crc,
             leader_epoch: self.leader_epoch,
+            cut: false,
+            gaps_below: Offset::ZERO,
         };
-        self.watermark.write(mark).map_err(|error| {
-            let what = "the durable watermark cannot be written";
-            Fault::io(FaultKind::Sync, self.watermark.path(), what, error)
-        })?;
+        self.write_mark(mark)?;
         self.marked = self.reach(durable);
         self.marked_at = now;
         self.unmarked_bytes = 0;
         Ok(())
     }
 
-    /// Cuts the finished segment to its last batch, seals it, and moves on to `next`.
+    /// Decides that the log begins at `to`.
+    ///
+    /// # Durability
+    ///
+    /// Durable when it returns `Ok`.
+    pub(in crate::log) fn raise_log_start(&mut self, to: Offset, now: Tick) -> Result<(), Fault> {
+        self.log_start = self.log_start.max(to);
+        self.mark(now)
+    }
+
+    /// Decides that the log ends where `cut` says, whatever the files hold.
+    ///
+    /// # Durability
+    ///
+    /// Durable when it returns `Ok`; after an error it may be found decided or not.
+    pub(in crate::log) fn decide(&mut self, cut: &Cut) -> Result<(), Fault> {
+        let mark = Watermark {
+            topic_id: self.topic_id,
+            log_start: cut.log_start,
+            durable: cut.offset,
+            segment: cut.segment,
+            position: cut.position,
+            last_crc: cut.last_crc,
+            leader_epoch: self.leader_epoch,
+            cut: true,
+            gaps_below: Offset::ZERO,
+        };
+        self.write_mark(mark)
+    }
+
+    fn write_mark(&mut self, mark: Watermark) -> Result<(), Fault> {
+        self.watermark.write(mark).map_err(|error| {
+            let what = "the durable watermark cannot be written";
+            Fault::io(FaultKind::Sync, self.watermark.path(), what, error)
+        })
+    }
+
+    /// Cuts the finished segment to its last batch and moves on to `next`.
     pub(super) fn seal(
         &mut self,
         partition: &Partition,
@@ -206,5 +243,34 @@ impl Partition {
     /// Whose segments these are.
     pub(crate) const fn identity(&self, topic_id: TopicId) -> Identity {
         Identity { topic_id, partition: self.name.partition() }
+    }
+}
+
+impl Partition {
+    /// Moves on to a segment that was rolled without a batch for it; returns whether the writer
+    /// stands in the active segment.
+    pub(in crate::log) fn move_on(
+        &self,
+        writer: &mut Writer,
+        answers: &mut Vec<Answer>,
+    ) -> Result<bool, Fault> {
+        loop {
+            let next = {
+                let head = self.head.lock();
+                let base = writer.segment.base();
+                let waits = head.pending.next_segment().is_some_and(|next| next.base() == base);
+                if waits || writer.offline || !writer.is_idle() || !writer.flush.is_settled() {
+                    return Ok(false);
+                }
+                let after = head.segments.partition_point(|segment| segment.base() <= base);
+                match head.segments.get(after) {
+                    Some(next) => Arc::clone(next),
+                    None => return Ok(true),
+                }
+            };
+            let now = self.shared.clock.tick();
+            writer.seal(self, &next, now)?;
+            self.publish(writer, now, answers);
+        }
     }
 }
