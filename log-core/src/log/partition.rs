@@ -52,6 +52,8 @@ pub(crate) struct Partition {
     pub(crate) head: Mutex<Head>,
     /// Odd while the log is being cut at its end; another number afterwards.
     pub(crate) truncations: AtomicU64,
+    /// Nobody but its maker knows it: its I/O is done by hand.
+    hidden: AtomicBool,
     /// Raised when a frontier or the state moves.
     pub(crate) moved: Signal,
     /// Whether the I/O thread has been told and has not looked yet.
@@ -114,6 +116,7 @@ impl Partition {
             writer: Mutex::new(writer),
             head: Mutex::new(head),
             truncations: AtomicU64::new(0),
+            hidden: AtomicBool::new(false),
             moved: Signal::default(),
             queued: AtomicBool::new(false),
             timed: AtomicBool::new(false),
@@ -144,6 +147,10 @@ impl Partition {
         let producing = Producing::of(prepared, origin)?;
         loop {
             let admission = self.admit(&mut self.head.lock(), prepared, &producing, durability)?;
+            if !matches!(admission, Admission::Accepted { .. }) {
+                // Whoever has the turn that is waited for may itself wait for I/O.
+                self.break_quiet();
+            }
             match admission {
                 Admission::Accepted { ticket, tell } => {
                     self.on_accepted(tell);

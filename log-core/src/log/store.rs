@@ -191,6 +191,7 @@ impl Store {
             reopened: true,
         })?;
         self.0.shared.forget(&old);
+        self.0.shared.maintenance.watch(&opened.partition);
         if let Some(topic) = map.topics.get_mut(partition.topic()) {
             topic.partitions.insert(partition.partition(), Arc::clone(&opened.partition));
         }

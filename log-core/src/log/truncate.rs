@@ -214,9 +214,8 @@ impl Partition {
             let what = format!("what is left of the log cannot be recovered: {error}");
             Fault::new(FaultKind::Read, &self.dir, what)
         })?;
+        anew.hide();
         if cut.offset < to {
-            // Nobody else knows it yet, so nobody else does its I/O.
-            let _quiet = anew.begin_quiet();
             anew.fill_gap(to)?;
         }
         core::mem::swap(writer, &mut *anew.writer.lock());

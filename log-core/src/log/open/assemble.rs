@@ -102,7 +102,6 @@ pub(super) fn assemble(
         Writer::new(start),
         head,
     );
-    shared.maintenance.watch(&partition);
     Ok(Opened { partition, topic_id, recovered })
 }
 

@@ -24,6 +24,23 @@ impl Partition {
         !self.queued.swap(true, Ordering::AcqRel)
     }
 
+    /// Keeps whoever does the I/O from ever hearing of this partition.
+    pub(in crate::log) fn hide(&self) {
+        // Release: pairs with the Acquire of whoever is about to tell.
+        self.hidden.store(true, Ordering::Release);
+    }
+
+    /// Tells the I/O thread although this is a quiet time: who is about to wait for somebody else may
+    /// not keep it from what that one waits for.
+    pub(super) fn break_quiet(&self) {
+        if self.shared.drive == Drive::Thread
+            && !self.hidden.load(Ordering::Acquire)
+            && let Some(this) = self.this.upgrade()
+        {
+            self.shared.tell(this);
+        }
+    }
+
     /// Lets the I/O thread be told again.
     pub(crate) fn end_quiet(&self) {
         self.queued.store(false, Ordering::Release);
@@ -44,7 +61,8 @@ impl Partition {
     /// Puts the partition in front of the I/O thread.
     pub(crate) fn notify(&self) {
         // AcqRel: pairs with the store in `noticed`: what was accepted before is seen after it.
-        if !self.queued.swap(true, Ordering::AcqRel)
+        if !self.hidden.load(Ordering::Acquire)
+            && !self.queued.swap(true, Ordering::AcqRel)
             && let Some(this) = self.this.upgrade()
         {
             self.shared.tell(this);

@@ -186,6 +186,7 @@ impl<'a> Opening<'a> {
                 expected,
             });
         }
+        self.shared.maintenance.watch(&partition);
         topic.partitions.insert(name.partition(), partition);
         self.map.recovered.push(recovered);
         Ok(())

@@ -357,6 +357,7 @@ impl StoreInner {
                 reopened: false,
             };
             let Opened { partition, recovered, .. } = open(&request)?;
+            self.shared.maintenance.watch(&partition);
             map.recovered.retain(|known| known.partition != recovered.partition);
             map.recovered.push(recovered);
             made.partitions.insert(number, Arc::clone(&partition));
