@@ -122,7 +122,7 @@ fn stopped_everywhere(act: impl Fn(&Log) -> Result<(), TrimError>, legal: &[Shap
 }
 
 #[test]
-fn row_9_a_deletion_stopped_anywhere_leaves_a_log_without_a_gap() {
+fn row_09_a_deletion_stopped_anywhere_leaves_a_log_without_a_gap() {
     let delete = |log: &Log| log.delete_records(Some(at(13))).map(drop);
     stopped_everywhere(delete, &[whole(0..20), whole(13..20)]);
     let retain = |log: &Log| log.enforce_retention().map(drop);

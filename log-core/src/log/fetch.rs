@@ -229,9 +229,10 @@ impl Partition {
             }
             let start = self.head.lock().frontiers.log_start();
             let found = read();
-            let cut = self.truncations.load(Ordering::Acquire) != seen;
+            let truncated = self.truncations.load(Ordering::Acquire) != seen;
             let failed = matches!(found, Err(FetchError::Corrupt { .. }));
-            if !cut && !(failed && self.head.lock().frontiers.log_start() > start) {
+            let deleted = failed && self.head.lock().frontiers.log_start() > start;
+            if !(truncated || deleted) {
                 return found;
             }
         }

@@ -159,13 +159,7 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let mut scan =
         scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
     scan.bytes_read += read.into_inner();
-    // Nobody misses what was deleted.
-    scan.damage.retain(|damage| damage.offsets.end > log_start);
-    if first_offset(&scan) > log_start {
-        let reason = "no segment holds these offsets, with which the log started".to_owned();
-        let offsets = log_start..first_offset(&scan);
-        scan.damage.insert(0, Damage { offsets, path: dir.to_owned(), positions: 0..0, reason });
-    }
+    begin_at(log_start, dir, &mut scan);
     if settings.on_damage == OnDamage::Refuse
         && let Some(first) = scan.damage.first()
     {
@@ -192,6 +186,21 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     recovered.indexes_rebuilt = repaired.indexes_rebuilt;
     recovered.warnings.extend(repaired.warnings);
     assemble(request, &scan, topic_id, epochs, recovered, producers)
+}
+
+/// Nobody misses what was deleted, but everything from the log's start on.
+fn begin_at(log_start: Offset, dir: &Path, scan: &mut Scan) {
+    scan.damage.retain(|damage| damage.offsets.end > log_start);
+    let first = first_offset(scan);
+    match scan.damage.first_mut() {
+        _ if first <= log_start => {}
+        Some(damage) if damage.offsets.start == first => damage.offsets.start = log_start,
+        _ => {
+            let reason = "no segment holds these offsets, with which the log starts".to_owned();
+            let (offsets, path) = (log_start..first, dir.to_owned());
+            scan.damage.insert(0, Damage { offsets, path, positions: 0..0, reason });
+        }
+    }
 }
 
 fn first_offset(scan: &Scan) -> Offset {

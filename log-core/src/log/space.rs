@@ -36,32 +36,19 @@ const FULL_RETRY: Duration = Duration::from_secs(1);
 impl Partition {
     /// Secures at least `bytes` of segment `base`, if that still takes appends.
     pub(crate) fn secure(&self, base: Offset, bytes: u64) -> Result<(), AppendError> {
-        self.holding(self.grow.lock(), |answers| self.secure_held(base, bytes, answers))
+        in_turn(self.grow.lock(), |answers| self.secure_held(base, bytes, answers))
     }
 
     /// Starts the next segment, if `incoming` still needs it.
     pub(crate) fn roll(&self, incoming: &Incoming) -> Result<(), AppendError> {
-        self.holding(self.grow.lock(), |answers| self.roll_held(incoming, answers))
+        in_turn(self.grow.lock(), |answers| self.roll_held(incoming, answers))
     }
 
     /// Starts a segment without a batch for it, so that all before can be deleted. Not if somebody
     /// is making space already; returns whether the active segment is empty.
     pub(crate) fn roll_empty(&self) -> Result<bool, AppendError> {
         let Some(turn) = self.grow.try_lock() else { return Ok(false) };
-        self.holding(turn, |answers| self.roll_empty_held(answers))
-    }
-
-    /// Runs `act` in a turn, and gives the answers that come of it once the turn is over.
-    fn holding<T>(
-        &self,
-        turn: MutexGuard<'_, ()>,
-        act: impl FnOnce(&mut Vec<Answer>) -> Result<T, AppendError>,
-    ) -> Result<T, AppendError> {
-        let mut answers = Vec::new();
-        let done = act(&mut answers);
-        drop(turn);
-        answers.into_iter().for_each(Answer::give);
-        done
+        in_turn(turn, |answers| self.roll_empty_held(answers))
     }
 
     fn secure_held(
@@ -116,11 +103,7 @@ impl Partition {
         }
     }
 
-    fn roll_held(
-        &self,
-        incoming: &Incoming,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), AppendError> {
+    fn roll_held(&self, incoming: &Incoming, answers: &mut Vec<Answer>) -> Result<(), AppendError> {
         self.wake(answers)?;
         let base = {
             let mut head = self.head.lock();
@@ -238,4 +221,16 @@ impl Partition {
         self.take_offline(&mut self.writer.lock(), &fault, answers);
         NotAppended::Offline(fault).into()
     }
+}
+
+/// Runs `act` in a turn, and gives the answers that come of it once the turn is over.
+fn in_turn<T>(
+    turn: MutexGuard<'_, ()>,
+    act: impl FnOnce(&mut Vec<Answer>) -> Result<T, AppendError>,
+) -> Result<T, AppendError> {
+    let mut answers = Vec::new();
+    let done = act(&mut answers);
+    drop(turn);
+    answers.into_iter().for_each(Answer::give);
+    done
 }

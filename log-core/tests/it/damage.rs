@@ -429,6 +429,12 @@ fn row_70_two_segments_that_claim_one_offset_are_refused() {
 
 #[test]
 fn row_70_a_missing_segment_is_named() {
+    for (gone, name) in [(1, "in the middle"), (0, "the first")] {
+        without_segment(gone, name);
+    }
+}
+
+fn without_segment(gone: usize, name: &str) {
     let dir = tempfile::tempdir().unwrap();
     let open = || Store::builder().segment_bytes_max(4096).open(dir.path()).unwrap();
     let store = open();
@@ -440,15 +446,17 @@ fn row_70_a_missing_segment_is_named() {
         log.info().segments.iter().map(|segment| segment.base_offset.get()).collect();
     store.close().unwrap();
     drop((store, log));
-    fs::remove_file(segment(dir.path(), bases[1])).unwrap();
+    let (start, end) = (bases[gone], bases[gone + 1]);
+    fs::remove_file(segment(dir.path(), start)).unwrap();
     let store = open();
     let recovered = store.recovered().remove(0);
-    assert_eq!(recovered.damage.len(), 1, "{recovered:?}");
+    assert_eq!(recovered.damage.len(), 1, "{name}: {recovered:?}");
     let lost = &recovered.damage[0].offsets;
-    assert_eq!((lost.start.get(), lost.end.get()), (bases[1], bases[2]));
+    assert_eq!((lost.start.get(), lost.end.get()), (start, end), "{name}");
+    assert_eq!(recovered.log_start_offset.get(), 0, "{name}");
     let (read, damaged) = read_around(&store.log(&partition(0)).unwrap());
-    assert_eq!(read.len(), usize::try_from(200 - (bases[2] - bases[1])).unwrap());
-    assert_eq!(damaged, [(bases[1], bases[2])]);
+    assert_eq!(read.len(), usize::try_from(200 - (end - start)).unwrap(), "{name}");
+    assert_eq!(damaged, [(start, end)], "{name}");
 }
 
 #[test]

@@ -366,3 +366,51 @@ fn b23_epochs_follow_what_is_cut_at_either_end() {
     let text = fs::read_to_string(dir.path().join("orders-0/leader-epoch-checkpoint")).unwrap();
     assert_eq!(text, "0\n1\n0 77\n");
 }
+
+/// Names in the partition's directory that say something of offset `from` or later.
+fn files_from(dir: &Path, from: i64) -> Vec<String> {
+    let names = fs::read_dir(dir.join("orders-0")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names
+        .filter(|name| name.split('.').next().unwrap().parse().is_ok_and(|base: i64| base >= from))
+        .collect()
+}
+
+#[test]
+fn a_truncation_leaves_nothing_that_vouches_for_what_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || small().checkpoint_bytes(0).drive(Drive::Inline).open(dir.path()).unwrap();
+    let store = open();
+    let log = new_log(&store);
+    fill(&log, 0..45);
+    store.close().unwrap();
+    drop((log, store));
+    let store = open();
+    let log = store.log(&partition(0)).unwrap();
+    fill(&log, 45..50);
+    let bases: Vec<i64> =
+        log.info().segments.iter().map(|segment| segment.base_offset.get()).collect();
+    let inside = bases[2] + 1;
+    log.truncate_to(at(inside)).unwrap();
+    // An index says nothing without a seal or a checkpoint.
+    let left = files_from(dir.path(), bases[2]);
+    let name = |ending: &str| format!("{:020}.{ending}", bases[2]);
+    assert!(
+        left.iter().all(|left| ["log", "index", "timeindex"].map(name).contains(left)),
+        "{left:?}"
+    );
+    assert!(!dir.path().join("orders-0/oncelog.checkpoint").exists());
+    // Others of the same lengths in their place, never sealed: nothing old is believed of them.
+    for number in inside..50 {
+        log.append_wait(dated(7_000 + number, 1_000 + number), Durability::Synced).unwrap();
+    }
+    drop((log, store));
+    let store = open();
+    let log = store.log(&partition(0)).unwrap();
+    let mut expected = equal(0..inside);
+    expected.extend((inside..50).map(|number| (number, 7_000 + number)));
+    assert_eq!(numbers(&log), expected);
+    assert!(log.info().damage.is_empty());
+    log.truncate_fully_and_start_at(at(9)).unwrap();
+    assert_eq!(files_from(dir.path(), 0), [format!("{:020}.log", 9)]);
+}

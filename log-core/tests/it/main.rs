@@ -16,6 +16,7 @@ mod other_reader;
 mod power;
 mod process;
 mod producers;
+mod races;
 mod refused;
 mod space;
 mod times;
