@@ -47,7 +47,7 @@ use crate::format::metadata::PartitionMetadata;
 use crate::format::{FileKind, segment_file_name};
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId, TopicPartition};
 use crate::mutant::{self, Mutant};
-use crate::segment::recover::{Damage, Rules, Scan, repair, scan};
+use crate::segment::recover::{Damage, Repaired, Rules, Scan, repair, scan};
 use crate::segment::replace::replace;
 use crate::segment::seal::Identity;
 use crate::segment::watermark::{Watermark, WatermarkFile};
@@ -137,9 +137,8 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
         && let Some(producers) = left_by(request, clean)
     {
         let epochs = leader_epochs(request, watermark.as_ref(), &scan, log_start, &mut warnings)?;
-        let mut recovered =
-            recovered(request, &scan, watermark, clean.leader_epoch, true, warnings);
-        recovered.log_start_offset = log_start.max(clean.log_start);
+        let (start, epoch) = (log_start.max(clean.log_start), clean.leader_epoch);
+        let recovered = recovered(request, &scan, watermark, start, epoch, None, warnings);
         return assemble(request, &scan, topic_id, epochs, recovered, producers);
     }
     let settings = &request.shared.settings;
@@ -179,12 +178,8 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let known = producers.largest_id().is_some();
     let repaired = repair(directory, dir, &scan, watermark.as_ref(), identity, known)
         .map_err(OpenError::Io)?;
-    let mut recovered = recovered(request, &scan, watermark, epoch, false, warnings);
-    recovered.log_start_offset = log_start;
-    recovered.rewritten_bytes = repaired.rewritten_bytes;
-    recovered.bytes_read += repaired.rewritten_bytes;
-    recovered.indexes_rebuilt = repaired.indexes_rebuilt;
-    recovered.warnings.extend(repaired.warnings);
+    let repaired = Some(repaired);
+    let recovered = recovered(request, &scan, watermark, log_start, epoch, repaired, warnings);
     assemble(request, &scan, topic_id, epochs, recovered, producers)
 }
 
@@ -211,20 +206,25 @@ fn recovered(
     request: &Request<'_>,
     scan: &Scan,
     watermark: Option<Watermark>,
+    log_start_offset: Offset,
     leader_epoch: LeaderEpoch,
-    clean: bool,
-    warnings: Vec<String>,
+    repaired: Option<Repaired>,
+    mut warnings: Vec<String>,
 ) -> Recovered {
+    let clean = repaired.is_none();
+    let Repaired { rewritten_bytes, indexes_rebuilt, warnings: more } =
+        repaired.unwrap_or_default();
+    warnings.extend(more);
     Recovered {
         partition: request.name.clone(),
         clean,
-        log_start_offset: first_offset(scan),
+        log_start_offset,
         log_end_offset: scan.end.offset,
         durable_offset: watermark.map(|mark| mark.durable),
         bytes_cut: scan.bytes_cut,
-        bytes_read: scan.bytes_read,
-        rewritten_bytes: 0,
-        indexes_rebuilt: 0,
+        bytes_read: scan.bytes_read + rewritten_bytes,
+        rewritten_bytes,
+        indexes_rebuilt,
         damage: scan.damage.clone(),
         leader_epoch,
         warnings,

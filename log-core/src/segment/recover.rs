@@ -36,7 +36,7 @@ use crate::mutant::{self, Mutant};
 
 mod repair;
 
-pub(crate) use repair::repair;
+pub(crate) use repair::{Repaired, repair};
 
 /// Stored records that can no longer be read as they were written.
 #[derive(Clone, Debug, Eq, PartialEq)]
