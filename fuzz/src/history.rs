@@ -7,8 +7,10 @@
 //!       └─▶ rot.rs       stored bytes change
 //! ```
 
+use core::any::Any;
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use log_core::clock::ManualClock;
 use log_core::disk::sim::{Faults, SimDirectory, Stop};
@@ -80,7 +82,8 @@ pub struct Failure {
 pub fn run(plan: &Plan) -> Result<Stats, Failure> {
     let mut history = History::new(plan);
     let mut step = 0;
-    let outcome = (|| {
+    // A panic is a finding like any other, and has a seed.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
         history.open(None)?;
         for (index, op) in plan.ops.iter().enumerate() {
             step = index;
@@ -95,11 +98,18 @@ pub fn run(plan: &Plan) -> Result<Stats, Failure> {
             }
         }
         history.finish()
-    })();
-    match outcome {
+    }));
+    match outcome.unwrap_or_else(|panic| Err(said(&*panic))) {
         Ok(()) => Ok(history.stats),
         Err(what) => Err(Failure { what, step, trace: history.trace.into() }),
     }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or("no words"))
 }
 
 struct History<'a> {

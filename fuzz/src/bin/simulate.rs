@@ -15,16 +15,18 @@
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use fuzz::history::{Failure, Stats, run};
-use fuzz::ledger::{self, Run};
+use fuzz::ledger;
 use fuzz::plan::Plan;
 
 /// Seeds that ever failed: always run first.
 const SEEDS: &str = include_str!("../../seeds.txt");
 /// Failing histories after which a run gives up.
 const FAILURES_MAX: usize = 5;
+/// Seconds after which a history of some milliseconds is taken to run for ever.
+const HISTORY_SECONDS_MAX: u64 = 100;
 
 struct Options {
     histories: u64,
@@ -51,7 +53,8 @@ fn main() -> ExitCode {
     };
     println!("{closing}");
     if let Some(path) = &options.ledger {
-        let run = Run { runner: "simulate", took: start.elapsed(), passed, closing: &closing };
+        let run =
+            ledger::Run { runner: "simulate", took: start.elapsed(), passed, closing: &closing };
         if let Err(error) = ledger::append(path, &run) {
             println!("simulate: the ledger {path} cannot be written: {error}");
         }
@@ -110,48 +113,72 @@ fn past_seeds() -> Vec<u64> {
         .collect()
 }
 
-fn simulate(options: &Options) -> (bool, String) {
-    let start = Instant::now();
-    let past = past_seeds();
-    let total = options.histories;
-    let next = AtomicU64::new(0);
-    let failures: Mutex<Vec<(u64, Failure)>> = Mutex::new(Vec::new());
-    let stats = Mutex::new(Stats::default());
-    let give_up = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..options.jobs {
-            scope.spawn(|| {
-                let mut mine = Stats::default();
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= total || give_up.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let seed = usize::try_from(index)
-                        .ok()
-                        .and_then(|index| past.get(index).copied())
-                        .unwrap_or_else(|| seed_of(options.base, index));
-                    match run(&Plan::new(seed)) {
-                        Ok(stats) => mine += stats,
-                        Err(failure) => {
-                            let mut failures =
-                                failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                            failures.push((seed, failure));
-                            give_up.store(failures.len() >= FAILURES_MAX, Ordering::Relaxed);
-                        }
-                    }
-                    if (index + 1).is_multiple_of(20_000) {
-                        println!(
-                            "simulate: {} of {total}, {} s",
-                            index + 1,
-                            start.elapsed().as_secs()
-                        );
-                    }
+/// What the threads of a run share.
+struct Run<'a> {
+    options: &'a Options,
+    start: Instant,
+    past: Vec<u64>,
+    next: AtomicU64,
+    failures: Mutex<Vec<(u64, Failure)>>,
+    stats: Mutex<Stats>,
+    give_up: AtomicBool,
+}
+
+impl Run<'_> {
+    /// One thread's share.
+    fn work(&self, watch: &Watch) {
+        let mut mine = Stats::default();
+        let total = self.options.histories;
+        loop {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            if index >= total || self.give_up.load(Ordering::Relaxed) {
+                break;
+            }
+            let seed = usize::try_from(index)
+                .ok()
+                .and_then(|index| self.past.get(index).copied())
+                .unwrap_or_else(|| seed_of(self.options.base, index));
+            watch.begin(seed, self.start);
+            match run(&Plan::new(seed)) {
+                Ok(stats) => mine += stats,
+                Err(failure) => {
+                    let mut failures =
+                        self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    failures.push((seed, failure));
+                    self.give_up.store(failures.len() >= FAILURES_MAX, Ordering::Relaxed);
                 }
-                *stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += mine;
-            });
+            }
+            if (index + 1).is_multiple_of(20_000) {
+                println!(
+                    "simulate: {} of {total}, {} s",
+                    index + 1,
+                    self.start.elapsed().as_secs()
+                );
+            }
+        }
+        *self.stats.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += mine;
+        watch.end();
+    }
+}
+
+fn simulate(options: &Options) -> (bool, String) {
+    let run = Run {
+        options,
+        start: Instant::now(),
+        past: past_seeds(),
+        next: AtomicU64::new(0),
+        failures: Mutex::default(),
+        stats: Mutex::default(),
+        give_up: AtomicBool::new(false),
+    };
+    let watches: Vec<Watch> = (0..options.jobs).map(|_| Watch::default()).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| watch(&watches, run.start));
+        for watch in &watches {
+            scope.spawn(|| run.work(watch));
         }
     });
+    let Run { start, next, failures, stats, .. } = run;
     let failures = failures.into_inner().unwrap_or_default();
     let stats = stats.into_inner().unwrap_or_default();
     for (seed, failure) in &failures {
@@ -160,7 +187,7 @@ fn simulate(options: &Options) -> (bool, String) {
     if let Some((seed, _)) = failures.first() {
         shrink(*seed);
     }
-    let done = next.into_inner().min(total);
+    let done = next.into_inner().min(options.histories);
     let closing = format!(
         "simulate: {done} histories, {} failed, {} crashes, {} cuts, {} opens, {} appends, {} acks, {} repeats, {} refusals, base {:#x}, {} s",
         failures.len(),
@@ -175,6 +202,45 @@ fn simulate(options: &Options) -> (bool, String) {
         start.elapsed().as_secs()
     );
     (failures.is_empty(), closing)
+}
+
+/// The history that one thread is at.
+#[derive(Default)]
+struct Watch {
+    seed: AtomicU64,
+    /// Seconds of the run when it began; `u64::MAX` when the thread has ended.
+    since: AtomicU64,
+}
+
+impl Watch {
+    fn begin(&self, seed: u64, start: Instant) {
+        self.since.store(start.elapsed().as_secs(), Ordering::Relaxed);
+        self.seed.store(seed, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.since.store(u64::MAX, Ordering::Relaxed);
+    }
+}
+
+/// Ends the process if a history does not end: the log loops for ever, and which one it is has to
+/// be known.
+fn watch(watches: &[Watch], start: Instant) {
+    loop {
+        std::thread::park_timeout(Duration::from_secs(1));
+        let now = start.elapsed().as_secs();
+        let since = watches.iter().map(|watch| watch.since.load(Ordering::Relaxed));
+        if since.clone().all(|since| since == u64::MAX) {
+            return;
+        }
+        for (watch, since) in watches.iter().zip(since) {
+            if now.saturating_sub(since) > HISTORY_SECONDS_MAX {
+                let seed = watch.seed.load(Ordering::Relaxed);
+                println!("FAILED --seed {seed:#018x}: not ended after {HISTORY_SECONDS_MAX} s");
+                std::process::exit(1);
+            }
+        }
+    }
 }
 
 fn replay(seed: u64) -> (bool, String) {

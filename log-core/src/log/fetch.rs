@@ -275,6 +275,11 @@ impl Partition {
                     Place::Bad { position, expected, reason } => {
                         let damage =
                             self.discover(segment, limit, position, expected..until, reason);
+                        // Met before: it does not say where to go on, and so hides the offset too.
+                        if known.contains(&damage) {
+                            let offsets = damage.offsets.start..until.max(damage.offsets.end);
+                            return Err(self.corrupt(Damage { offsets, ..damage }));
+                        }
                         if damage.offsets.end > offset {
                             return Err(self.corrupt(damage));
                         }
@@ -310,8 +315,8 @@ impl Partition {
         let behind = damage
             .iter()
             .filter(|damage| damage.path == segment.path() && damage.offsets.end <= offset)
-            .max_by_key(|damage| damage.offsets.end)
-            .filter(|damage| damage.positions.end > 0);
+            .filter(|damage| damage.positions.end > 0)
+            .max_by_key(|damage| damage.offsets.end);
         let (from, expected) = match behind {
             Some(damage) => (position(damage.positions.end), damage.offsets.end),
             None => (Position::ZERO, segment.base()),
