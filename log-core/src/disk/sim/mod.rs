@@ -175,7 +175,7 @@ impl Directory for SimDirectory {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.enter()?;
-        match state.names.get(path) {
+        match state.names.get(path.as_os_str()) {
             Some(Node::Directory) => Ok(()),
             Some(Node::File(_)) => Err(io::ErrorKind::AlreadyExists.into()),
             None => state.set_name(path, Some(Node::Directory)),
@@ -185,7 +185,7 @@ impl Directory for SimDirectory {
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let state = self.enter()?;
         state.check_directory(path)?;
-        let child = |(name, node): (&PathBuf, &Node)| {
+        let child = |(name, node): (&Path, &Node)| {
             let name = name.file_name()?.to_str()?.to_owned();
             let kind = match node {
                 Node::Directory => EntryKind::Directory,
@@ -193,8 +193,7 @@ impl Directory for SimDirectory {
             };
             Some(Entry::new(name, kind))
         };
-        let names = state.names.iter().filter(|(name, _)| name.parent() == Some(path));
-        Ok(names.filter_map(child).collect())
+        Ok(state.children(path).filter_map(child).collect())
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

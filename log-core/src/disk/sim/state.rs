@@ -1,7 +1,8 @@
 //! The whole disk: names, files, chance, and the clockwork of stops.
 
-use core::ops::Range;
+use core::ops::{Bound, Range};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -26,11 +27,14 @@ enum Change {
     Rename(PathBuf, PathBuf, Node),
 }
 
+/// All names by their whole paths: in the order of their bytes, which is quick to compare.
+type Names = BTreeMap<OsString, Node>;
+
 /// The disk behind every life.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) names: BTreeMap<PathBuf, Node>,
-    durable_names: BTreeMap<PathBuf, Node>,
+    pub(super) names: Names,
+    durable_names: Names,
     changes: Vec<(PathBuf, Change)>,
     images: Vec<Image>,
     pub(super) in_flight: Vec<InFlight>,
@@ -48,7 +52,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(seed: u64) -> Self {
-        let root = BTreeMap::from([(PathBuf::from("/"), Node::Directory)]);
+        let root = Names::from([("/".into(), Node::Directory)]);
         Self {
             names: root.clone(),
             durable_names: root,
@@ -117,8 +121,10 @@ impl State {
         }
         // What stands in a directory whose own name is gone is gone.
         let known = self.durable_names.clone();
-        self.durable_names
-            .retain(|path, _| path.ancestors().skip(1).all(|up| known.contains_key(up)));
+        self.durable_names.retain(|path, _| {
+            let ancestors = Path::new(path).ancestors().skip(1);
+            ancestors.into_iter().all(|up| known.contains_key(up.as_os_str()))
+        });
         self.names.clone_from(&self.durable_names);
     }
 
@@ -142,14 +148,14 @@ impl State {
             return None;
         }
         let named =
-            |(_, node): &(&PathBuf, &Node)| matches!(node, Node::File(file) if *file == inode);
-        let path = self.names.iter().find(named).map_or(Path::new(""), |(path, _)| path);
+            |(_, node): &(&OsString, &Node)| matches!(node, Node::File(file) if *file == inode);
+        let path = self.names.iter().find(named).map_or(Path::new(""), |(path, _)| Path::new(path));
         self.aims.strike(call, path, bytes)
     }
 
     pub(super) fn open(&mut self, path: &Path, open: Open) -> io::Result<usize> {
         self.strike_name(Call::Open, path)?;
-        match (self.names.get(path), open) {
+        match (self.names.get(path.as_os_str()), open) {
             (Some(Node::Directory), _) => Err(io::ErrorKind::IsADirectory.into()),
             (Some(Node::File(_)), Open::Create) => Err(io::ErrorKind::AlreadyExists.into()),
             (Some(Node::File(inode)), _) => Ok(*inode),
@@ -174,16 +180,20 @@ impl State {
 
     pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         self.strike_name(Call::Rename, from)?;
-        let node = *self.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let node = *self.names.get(from.as_os_str()).ok_or(io::ErrorKind::NotFound)?;
         let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
         self.check_directory(&parent)?;
-        match (node, self.names.get(to)) {
+        match (node, self.names.get(to.as_os_str())) {
             (_, Some(Node::Directory)) => return Err(io::ErrorKind::IsADirectory.into()),
             (Node::Directory, Some(_)) => return Err(io::ErrorKind::NotADirectory.into()),
             _ => {}
         }
         let change = Change::Rename(from.to_owned(), to.to_owned(), node);
         apply(&mut self.names, &change);
+        if matches!(node, Node::File(_)) {
+            self.changes.push((parent, change));
+            return Ok(());
+        }
         // What is not durable within a directory moves along with it.
         let (mut inside, outside): (Vec<_>, Vec<_>) = core::mem::take(&mut self.changes)
             .into_iter()
@@ -212,10 +222,29 @@ impl State {
 
     pub(super) fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
         self.check_directory(path)?;
-        if self.names.keys().any(|name| name.parent() == Some(path)) {
+        if self.children(path).next().is_some() {
             return Err(io::ErrorKind::DirectoryNotEmpty.into());
         }
         self.set_name(path, None)
+    }
+
+    /// The paths in directory `path`, ascending.
+    pub(super) fn children<'a>(
+        &'a self,
+        path: &'a Path,
+    ) -> impl Iterator<Item = (&'a Path, &'a Node)> {
+        let mut inside = path.as_os_str().to_owned();
+        if path.parent().is_some() {
+            inside.push("/");
+        }
+        let start = inside.clone();
+        let names = self.names.range::<OsStr, _>((Bound::Excluded(&*start), Bound::Unbounded));
+        names
+            .take_while(move |(name, _)| {
+                name.as_encoded_bytes().starts_with(inside.as_encoded_bytes())
+            })
+            .map(|(name, node)| (Path::new(name), node))
+            .filter(move |(name, _)| name.parent() == Some(path))
     }
 
     pub(super) fn sync_dir(&mut self, path: &Path) -> io::Result<()> {
@@ -233,7 +262,7 @@ impl State {
     }
 
     pub(super) fn check_directory(&self, path: &Path) -> io::Result<()> {
-        match self.names.get(path) {
+        match self.names.get(path.as_os_str()) {
             Some(Node::Directory) => Ok(()),
             Some(Node::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -241,7 +270,7 @@ impl State {
     }
 
     fn file(&self, path: &Path) -> io::Result<Node> {
-        match self.names.get(path) {
+        match self.names.get(path.as_os_str()) {
             Some(Node::Directory) => Err(io::ErrorKind::IsADirectory.into()),
             Some(file) => Ok(*file),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -369,7 +398,7 @@ impl State {
     }
 
     pub(super) fn flip(&mut self, path: &Path, at: u64, mask: u8) -> bool {
-        match self.names.get(path) {
+        match self.names.get(path.as_os_str()) {
             Some(Node::File(inode)) => {
                 let inode = *inode;
                 self.inode(inode).flip(at, mask)
@@ -379,7 +408,7 @@ impl State {
     }
 
     pub(super) fn shorten(&mut self, path: &Path, bytes: u64) {
-        if let Some(Node::File(inode)) = self.names.get(path) {
+        if let Some(Node::File(inode)) = self.names.get(path.as_os_str()) {
             let inode = *inode;
             self.inode(inode).shorten(bytes);
         }
@@ -387,34 +416,38 @@ impl State {
 
     pub(super) fn files(&self) -> Vec<PathBuf> {
         let files = self.names.iter().filter(|(_, node)| matches!(node, Node::File(_)));
-        files.map(|(path, _)| path.clone()).collect()
+        files.map(|(path, _)| path.into()).collect()
     }
 
     pub(super) fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        match self.names.get(path)? {
+        match self.names.get(path.as_os_str())? {
             Node::File(inode) => Some(self.images.get(*inode)?.live().to_vec()),
             Node::Directory => None,
         }
     }
 }
 
-fn apply(names: &mut BTreeMap<PathBuf, Node>, change: &Change) {
+fn apply(names: &mut Names, change: &Change) {
     match change {
         Change::Set(path, Some(node)) => {
-            names.insert(path.clone(), *node);
+            names.insert(path.into(), *node);
         }
         Change::Set(path, None) => {
-            names.remove(path);
+            names.remove(path.as_os_str());
         }
-        Change::Rename(from, to, node) => {
-            let inside: Vec<PathBuf> =
-                names.keys().filter(|path| path.starts_with(from)).cloned().collect();
-            for path in inside {
-                if let Some(node) = names.remove(&path) {
-                    names.insert(moved(&path, from, to), node);
+        Change::Rename(from, to, node @ Node::File(_)) => {
+            names.remove(from.as_os_str());
+            names.insert(to.into(), *node);
+        }
+        Change::Rename(from, to, node @ Node::Directory) => {
+            let inside = |name: &&OsString| Path::new(name).starts_with(from);
+            let inside: Vec<OsString> = names.keys().filter(inside).cloned().collect();
+            for name in inside {
+                if let Some(node) = names.remove(&name) {
+                    names.insert(moved(Path::new(&name), from, to).into(), node);
                 }
             }
-            names.insert(to.clone(), *node);
+            names.insert(to.into(), *node);
         }
     }
 }
