@@ -20,6 +20,8 @@ mod journal;
 mod partitioner;
 mod producer;
 mod producer_ids;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod state;
 
 pub use coordinator::{

@@ -119,6 +119,11 @@ impl Producer {
         settings: Settings,
         partitioner: Option<Arc<dyn Partitioner>>,
     ) -> Result<Self, ProducerError> {
+        #[cfg(any(test, feature = "sim"))]
+        if settings.losses != crate::sim::Losses::default() {
+            let sink = Box::new(sink::LossySink::new(store.clone(), settings.losses));
+            return Self::start_with(store, settings, partitioner, sink);
+        }
         let sink = Box::new(StoreSink::new(store.clone()));
         Self::start_with(store, settings, partitioner, sink)
     }

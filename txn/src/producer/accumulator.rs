@@ -150,7 +150,7 @@ impl Accumulator {
             }
             return Ok((promise, index, full));
         }
-        let builder = begin(record, self.settings.batch_bytes)?;
+        let builder = begin(record, &self.settings)?;
         let promise = Promise::new(name.clone());
         let number = self.next_number;
         self.next_number += 1;
@@ -316,9 +316,9 @@ impl Accumulator {
 }
 
 /// A batch that begins with `record`: of at most `batch_bytes`, or as large as it takes.
-fn begin(record: &NewRecord<'_>, batch_bytes: u32) -> Result<BatchBuilder, BuildError> {
-    let options = BatchOptions::new();
-    let mut builder = BatchBuilder::new(options.bytes_max(batch_bytes));
+fn begin(record: &NewRecord<'_>, settings: &Settings) -> Result<BatchBuilder, BuildError> {
+    let options = BatchOptions::new().compression(settings.compression);
+    let mut builder = BatchBuilder::new(options.bytes_max(settings.batch_bytes));
     if builder.push(record).is_err() {
         builder = BatchBuilder::new(options);
         builder.push(record)?;

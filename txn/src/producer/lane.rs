@@ -351,7 +351,7 @@ impl Lane {
                 return true;
             }
             Verdict::TooLarge if numbered.count > 1 && !numbered.maybe && !numbered.told => {
-                self.halve(index, refusal, out);
+                self.halve(index, refusal, settings, out);
             }
             _ if more && refusal.is_retriable() => self.again(index, now.after(backoff)),
             _ => {
@@ -415,9 +415,17 @@ impl Lane {
     }
 
     /// Too large for the log: two batches of half the records each.
-    fn halve(&mut self, index: usize, refusal: NotAppended, out: &mut Vec<Finished>) {
+    fn halve(
+        &mut self,
+        index: usize,
+        refusal: NotAppended,
+        settings: &Settings,
+        out: &mut Vec<Finished>,
+    ) {
         let Some(numbered) = self.window.get_mut(index) else { return };
-        let Some((first, second)) = numbered.batch.as_ref().and_then(split) else {
+        let whole = numbered.batch.as_ref();
+        let halves = whole.and_then(|whole| split(whole, settings.compression));
+        let Some((first, second)) = halves else {
             let error = numbered.verdict(NotSent::Log(refusal));
             self.give_up(index, error);
             return;

@@ -9,6 +9,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
+use log_core::format::Compression;
 use log_core::{Durability, Store};
 
 use super::{Producer, ProducerError};
@@ -25,6 +26,7 @@ pub(super) struct Settings {
     pub(super) acks: Durability,
     pub(super) linger: Duration,
     pub(super) batch_bytes: u32,
+    pub(super) compression: Compression,
     pub(super) in_flight_max: usize,
     pub(super) retries: u32,
     pub(super) retry_backoff: Duration,
@@ -33,6 +35,8 @@ pub(super) struct Settings {
     pub(super) max_block: Duration,
     pub(super) buffer_bytes: usize,
     pub(super) metadata_age_max: Duration,
+    #[cfg(any(test, feature = "sim"))]
+    pub(super) losses: crate::sim::Losses,
 }
 
 impl Settings {
@@ -78,6 +82,7 @@ impl ProducerBuilder {
                 acks: Durability::Synced,
                 linger: Duration::ZERO,
                 batch_bytes: 16 * 1024,
+                compression: Compression::NONE,
                 in_flight_max: 5,
                 retries: u32::MAX,
                 retry_backoff: Duration::from_millis(100),
@@ -86,6 +91,8 @@ impl ProducerBuilder {
                 max_block: Duration::from_mins(1),
                 buffer_bytes: 32 * KIB * KIB,
                 metadata_age_max: Duration::from_mins(5),
+                #[cfg(any(test, feature = "sim"))]
+                losses: crate::sim::Losses::default(),
             },
             partitioner: None,
         }
@@ -116,6 +123,13 @@ impl ProducerBuilder {
     /// travels alone.
     pub const fn batch_size(mut self, bytes: u32) -> Self {
         self.settings.batch_bytes = bytes;
+        self
+    }
+
+    /// The codec of its batches (`compression.type`; none). They are compressed whole, when they are
+    /// sent; `batch_size` counts their bytes before that.
+    pub const fn compression(mut self, compression: Compression) -> Self {
+        self.settings.compression = compression;
         self
     }
 
@@ -162,6 +176,13 @@ impl ProducerBuilder {
     /// (`metadata.max.age.ms`; 5 min).
     pub const fn metadata_max_age(mut self, age: Duration) -> Self {
         self.settings.metadata_age_max = age;
+        self
+    }
+
+    /// What becomes of the answers of its logs.
+    #[cfg(any(test, feature = "sim"))]
+    pub const fn losses(mut self, losses: crate::sim::Losses) -> Self {
+        self.settings.losses = losses;
         self
     }
 

@@ -10,6 +10,12 @@ use log_core::{
 };
 use parking_lot::Mutex;
 
+#[cfg(any(test, feature = "sim"))]
+mod lossy;
+
+#[cfg(any(test, feature = "sim"))]
+pub(super) use lossy::LossySink;
+
 /// Appends batches. `done` is told the answer, once, before `append` returns or later, from any
 /// thread. Batches of one lane are appended in the order of calls.
 pub(super) trait Sink: fmt::Debug + Send + Sync {

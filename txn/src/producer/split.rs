@@ -1,16 +1,22 @@
 //! A batch the log finds too large, in two halves (Kafka `ProducerBatch.split`).
 
 use log_core::format::{
-    BatchBuilder, BatchOptions, BatchView, NewRecord, RecordBatch, RecordHeader,
+    BatchBuilder, BatchOptions, BatchView, Compression, NewRecord, RecordBatch, RecordHeader,
+    Records,
 };
 
 /// Two batches with the records of `batch`, in order; `None` for a single record.
-pub(super) fn split(batch: &RecordBatch) -> Option<(RecordBatch, RecordBatch)> {
+pub(super) fn split(
+    batch: &RecordBatch,
+    compression: Compression,
+) -> Option<(RecordBatch, RecordBatch)> {
     let view = BatchView::parse(batch.as_bytes()).ok()?;
     let half = batch.records_count() / 2;
-    let mut halves = [BatchOptions::new(); 2].map(BatchBuilder::new);
+    let mut halves = [BatchOptions::new().compression(compression); 2].map(BatchBuilder::new);
     let mut headers = Vec::new();
-    for record in view.records().ok()? {
+    // What this producer built itself unpacks to what it built it from.
+    let records = view.decompress(u32::MAX).ok()?;
+    for record in Records::decompressed(&view, &records) {
         let record = record.ok()?;
         let [first, second] = &mut halves;
         let target = if first.records_count() < half { first } else { second };
@@ -33,10 +39,11 @@ pub(super) fn split(batch: &RecordBatch) -> Option<(RecordBatch, RecordBatch)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use log_core::format::Codec;
     use log_core::ids::TimestampMs;
 
-    fn batch(values: &[&str]) -> RecordBatch {
-        let mut builder = BatchBuilder::new(BatchOptions::new());
+    fn batch(values: &[&str], compression: Compression) -> RecordBatch {
+        let mut builder = BatchBuilder::new(BatchOptions::new().compression(compression));
         for value in values {
             let headers = [RecordHeader { key: b"k", value: Some(value.as_bytes()) }];
             let timestamp = TimestampMs::new(5);
@@ -47,9 +54,13 @@ mod tests {
     }
 
     #[test]
-    fn halves_hold_all_records_in_order() {
-        let (first, second) = split(&batch(&["a", "b", "c"])).unwrap();
-        assert_eq!((first, second), (batch(&["a"]), batch(&["b", "c"])));
-        assert_eq!(split(&batch(&["a"])), None);
+    fn halves_hold_all_records_in_order_in_every_codec() {
+        for codec in [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd] {
+            let compression = Compression::new(codec).unwrap();
+            let batch = |values: &[&str]| batch(values, compression);
+            let (first, second) = split(&batch(&["a", "b", "c"]), compression).unwrap();
+            assert_eq!((first, second), (batch(&["a"]), batch(&["b", "c"])), "{codec:?}");
+            assert_eq!(split(&batch(&["a"]), compression), None);
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! ```
 
 use log_core::ids::ProducerId;
-use log_core::{Fault, FetchError, FetchLimits, IsolationLevel, Store, TopicPartition};
+use log_core::{Fault, Store, TopicPartition};
 use parking_lot::Mutex;
 
 use super::{ProducerIds, decode, encode};
@@ -87,30 +87,16 @@ fn resume(store: &Store) -> Result<ProducerIds, ProducerIdError> {
     Ok(ProducerIds::resume(end, highest_seen(store)))
 }
 
-/// The highest producer id in any batch of the store. Read once a life, when the first id is asked
-/// for; what damage hides is covered by the file.
+/// The highest producer id that any partition of the store has seen, in its log or in what was
+/// remembered of batches that are deleted. What damage hides is covered by the file.
 fn highest_seen(store: &Store) -> ProducerId {
     let mut highest = ProducerId::NONE;
     for topic in store.topics() {
         for number in 0..topic.partitions {
-            let name = TopicPartition::new(topic.name.clone(), number);
-            let Ok(log) = store.log(&name) else { continue };
-            let mut at = log.log_start_offset();
-            loop {
-                match log.fetch(at, FetchLimits::default(), IsolationLevel::ReadUncommitted) {
-                    Ok(fetched) if fetched.is_empty() => break,
-                    Ok(fetched) => {
-                        let batches = fetched.batches().filter_map(Result::ok);
-                        let ids = batches.map(|placed| placed.batch.producer_id());
-                        highest = ids.fold(highest, ProducerId::max);
-                        at = fetched.next_offset;
-                    }
-                    Err(FetchError::Corrupt { damage, .. }) if damage.offsets.end > at => {
-                        at = damage.offsets.end;
-                    }
-                    Err(_) => break,
-                }
-            }
+            let Ok(log) = store.log(&TopicPartition::new(topic.name.clone(), number)) else {
+                continue;
+            };
+            highest = log.largest_producer_id().map_or(highest, |id| highest.max(id));
         }
     }
     highest
