@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 use super::maintain::Maintenance;
 use super::partition::Partition;
-use super::ticket::Answer;
+use super::ticket::{Answer, in_callback};
 use super::trim::Retained;
 use crate::clock::{Clock, Signal, Tick};
 use crate::config::{Drive, Settings};
@@ -126,8 +126,12 @@ impl Shared {
         Some(Arc::new(move || this.upgrade().is_some_and(|shared| shared.step())))
     }
 
-    /// One step of a store driven by hand. Returns whether anything is under way.
+    /// One step of a store driven by hand; none within a callback, which may be part of one. Returns
+    /// whether anything is under way.
     pub(crate) fn step(&self) -> bool {
+        if in_callback() {
+            return false;
+        }
         match &mut *self.engine.lock() {
             Some(engine) => {
                 let step = engine.step(self);

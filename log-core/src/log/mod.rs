@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Locks, in the order they may be taken (each at most once):
-//! 1. `Store`'s partition map      short, no I/O, but held by open and reopen while they recover
+//! 0. `Store`'s turns              to close, to change topics; held across I/O, refused in callbacks
+//! 1. `Store`'s partition map      short, no I/O
 //! 2. `Partition::grow`            making space; held across I/O; only appenders that need space wait
 //! 3. `Partition::writer`          the flush turn; held across I/O; only flushers wait
 //! 4. `Partition::head`            short, never across I/O or a callback

@@ -16,10 +16,8 @@ use parking_lot::Mutex;
 
 use super::engine::{Shared, Usage};
 use super::handle::Log;
-use super::head::LogState;
-use super::open::{OpenError, Recovered, Request, open};
+use super::open::{OpenError, Recovered};
 use super::partition::Partition;
-use super::ticket::in_callback;
 use crate::config::{Drive, TopicConfig};
 use crate::disk::{Chosen, EngineInfo, Lock, MemoryDirectory};
 use crate::entropy::Entropy;
@@ -32,6 +30,7 @@ mod identity;
 mod make;
 mod opening;
 mod owner;
+mod reopen;
 mod services;
 mod topic_file;
 mod topics;
@@ -48,6 +47,10 @@ pub struct Store(Arc<StoreInner>);
 pub(crate) struct StoreInner {
     root: PathBuf,
     shared: Arc<Shared>,
+    /// The turn to change which topics there are.
+    changes: Mutex<()>,
+    /// The turn to close.
+    closing: Mutex<()>,
     map: Mutex<Map>,
     services: services::Services,
     /// What `meta.properties` says.
@@ -77,6 +80,12 @@ struct Topic {
 impl Map {
     const fn new() -> Self {
         Self { topics: BTreeMap::new(), next_slot: 0, closed: false, recovered: Vec::new() }
+    }
+
+    /// A number for a partition that is about to be opened.
+    const fn take_slot(&mut self) -> u32 {
+        self.next_slot += 1;
+        self.next_slot - 1
     }
 
     fn partitions(&self) -> impl Iterator<Item = (&TopicName, &Topic, u32, &Arc<Partition>)> {
@@ -154,50 +163,6 @@ impl Store {
             Some(open) => Ok(Log::new(Arc::clone(open), Arc::clone(&self.0))),
             None => Err(TopicError::Unknown { partition: partition.clone() }),
         }
-    }
-
-    /// Opens a partition anew that a fault took offline, while the others go on (S9): waits until
-    /// its old I/O is done, recovers it as after a crash, and raises its leader epoch. Older
-    /// handles answer `Stale` from then on.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`]; then the partition stays as it was, offline.
-    ///
-    /// # Durability
-    ///
-    /// As [`Store::open`].
-    pub fn reopen(&self, partition: &TopicPartition) -> Result<Log, OpenError> {
-        let mut map = self.0.map.lock();
-        if map.closed || in_callback() {
-            return Err(OpenError::Closed);
-        }
-        let old = map
-            .find(partition)
-            .map(Arc::clone)
-            .ok_or_else(|| OpenError::Unknown { partition: partition.clone() })?;
-        old.retire(LogState::Stale, "the partition was reopened before this was durable");
-        self.0.await_idle(&old);
-        let slot = map.next_slot;
-        map.next_slot += 1;
-        let opened = open(&Request {
-            shared: &self.0.shared,
-            name: partition.clone(),
-            dir: old.dir.clone(),
-            slot,
-            settings: old.settings.get(),
-            clean: None,
-            new_topic_id: self.0.new_topic_id(),
-            reopened: true,
-        })?;
-        self.0.shared.forget(&old);
-        self.0.shared.maintenance.watch(&opened.partition);
-        if let Some(topic) = map.topics.get_mut(partition.topic()) {
-            topic.partitions.insert(partition.partition(), Arc::clone(&opened.partition));
-        }
-        map.recovered.retain(|recovered| recovered.partition != *partition);
-        map.recovered.push(opened.recovered);
-        Ok(Log::new(opened.partition, Arc::clone(&self.0)))
     }
 
     /// What opening found, one entry a partition; a reopened partition's last opening counts.

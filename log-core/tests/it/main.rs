@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a failure")]
 
+mod callbacks;
 mod checkpoint;
 mod codecs;
 mod conformance;

@@ -250,8 +250,18 @@ impl StoreBuilder {
         }
         let map = Mutex::new(map);
         let services = Services::default();
-        let inner =
-            StoreInner { root, shared, map, services, identity, _lock: lock, warnings, chosen };
+        let inner = StoreInner {
+            root,
+            shared,
+            changes: Mutex::new(()),
+            closing: Mutex::new(()),
+            map,
+            services,
+            identity,
+            _lock: lock,
+            warnings,
+            chosen,
+        };
         Ok(Store(Arc::new(inner)))
     }
 }

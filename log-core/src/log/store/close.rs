@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
-use super::{Map, Store, StoreInner};
+use super::{Store, StoreInner};
 use crate::config::Drive;
 use crate::error::{Fault, FaultKind};
 use crate::format::checkpoint::offsets_text;
@@ -55,25 +55,21 @@ impl Store {
             let faults = vec![Fault::new(FaultKind::Reentrant, &inner.root, what)];
             return Err(CloseError { faults });
         }
-        let mut map = inner.map.lock();
-        if map.closed {
-            return Ok(());
-        }
-        map.closed = true;
+        let _turn = inner.closing.lock();
+        let Some(partitions) = inner.begin_close() else { return Ok(()) };
         let mut faults = Vec::new();
         let mut marker = CleanStore::new();
-        for (name, topic, number, partition) in map.partitions() {
+        for (topic_id, partition) in &partitions {
             match inner.close_partition(partition) {
                 Ok(Some(closed)) => {
-                    let clean = closed.describe(topic.id);
-                    marker.insert(TopicPartition::new(name.clone(), number), clean);
+                    marker.insert(partition.name.clone(), closed.describe(*topic_id));
                 }
                 Ok(None) => {}
                 Err(fault) => faults.push(fault),
             }
         }
         inner.stop_thread();
-        if let Err(fault) = inner.write_markers(&map, &marker) {
+        if let Err(fault) = inner.write_markers(&marker, marker.len() == partitions.len()) {
             faults.push(fault);
         }
         if faults.is_empty() { Ok(()) } else { Err(CloseError { faults }) }
@@ -108,6 +104,17 @@ impl Closed {
 }
 
 impl StoreInner {
+    /// From now on nothing comes and goes; `None` if the store was closed before.
+    fn begin_close(&self) -> Option<Vec<(TopicId, Arc<Partition>)>> {
+        let _turn = self.changes.lock();
+        let mut map = self.map.lock();
+        if map.closed {
+            return None;
+        }
+        map.closed = true;
+        Some(map.partitions().map(|(_, topic, _, open)| (topic.id, Arc::clone(open))).collect())
+    }
+
     /// Closes one partition; `None` for one that is damaged and so was only read.
     fn close_partition(&self, partition: &Arc<Partition>) -> Result<Option<Closed>, Fault> {
         let (before, ticket) = partition.begin_close();
@@ -145,7 +152,7 @@ impl StoreInner {
     }
 
     /// Kafka's checkpoints, then the markers, which say that everything else is there.
-    fn write_markers(&self, map: &Map, marker: &CleanStore) -> Result<(), Fault> {
+    fn write_markers(&self, marker: &CleanStore, all: bool) -> Result<(), Fault> {
         let directory = &*self.shared.directory;
         let failed = |error| {
             let what = "the checkpoints of a clean close cannot be written";
@@ -164,7 +171,6 @@ impl StoreInner {
             replace(directory, &self.root, name, offsets_text(entries).as_bytes())
                 .map_err(failed)?;
         }
-        let all = map.partitions().count() == marker.len();
         clean::write(directory, &self.root, marker, all).map_err(failed)
     }
 }

@@ -12,7 +12,7 @@
 
 use core::ops::Range;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -25,6 +25,7 @@ use crate::error::{Fault, FaultKind};
 use crate::ids::{TopicId, TopicName, TopicPartition};
 use crate::log::head::LogState;
 use crate::log::open::{OpenError, Opened, Request, open};
+use crate::log::partition::Partition;
 use crate::log::ticket::in_callback;
 
 /// Most partitions of one topic.
@@ -149,8 +150,8 @@ impl Store {
         if !(1..=PARTITIONS_MAX).contains(&partitions) {
             return Err(TopicError::Partitions { partitions });
         }
-        let mut map = self.0.open_map()?;
-        if map.topics.contains_key(topic) {
+        let _turn = self.0.changing()?;
+        if self.0.open_map()?.topics.contains_key(topic) {
             return Err(TopicError::Exists { topic: topic.clone() });
         }
         let id = self.0.new_topic_id();
@@ -159,14 +160,14 @@ impl Store {
         let file = TopicFile { partitions, config };
         let done = self
             .0
-            .add_partitions(&mut map, &mut made, topic, 1..partitions, file)
-            .and_then(|()| self.0.add_partitions(&mut map, &mut made, topic, 0..1, file));
+            .add_partitions(&mut made, topic, 1..partitions, file)
+            .and_then(|()| self.0.add_partitions(&mut made, topic, 0..1, file));
         if let Err(error) = done {
             self.0.give_up(&made);
             return Err(error);
         }
         let info = made.info(topic);
-        map.topics.insert(topic.clone(), made);
+        self.0.map.lock().topics.insert(topic.clone(), made);
         Ok(info)
     }
 
@@ -189,9 +190,12 @@ impl Store {
         if !(1..=PARTITIONS_MAX).contains(&partitions) {
             return Err(TopicError::Partitions { partitions });
         }
-        let mut map = self.0.open_map()?;
-        let known = map.topic(topic)?;
-        let (has, id, config) = (known.count(), known.id, known.config);
+        let _turn = self.0.changing()?;
+        let (has, id, config) = {
+            let map = self.0.open_map()?;
+            let known = map.topic(topic)?;
+            (known.count(), known.id, known.config)
+        };
         if partitions <= has {
             return Err(TopicError::NotMore { topic: topic.clone(), has, asked: partitions });
         }
@@ -199,12 +203,13 @@ impl Store {
         let mut more = Topic { id, config, partitions: BTreeMap::new() };
         let done = self
             .0
-            .add_partitions(&mut map, &mut more, topic, has..partitions, file)
+            .add_partitions(&mut more, topic, has..partitions, file)
             .and_then(|()| self.0.write_file(topic, file));
         if let Err(error) = done {
             self.0.give_up(&more);
             return Err(error);
         }
+        let mut map = self.0.map.lock();
         let known = map.topics.entry(topic.clone()).or_insert(Topic {
             id,
             config,
@@ -229,11 +234,12 @@ impl Store {
         topic: &TopicName,
         config: TopicConfig,
     ) -> Result<TopicInfo, TopicError> {
-        let mut map = self.0.open_map()?;
+        let _turn = self.0.changing()?;
         let settings = config.over(&self.0.shared.settings.topic);
         self.0.shared.settings.check_topic(&settings)?;
-        let partitions = map.topic(topic)?.count();
+        let partitions = self.0.open_map()?.topic(topic)?.count();
         self.0.write_file(topic, TopicFile { partitions, config })?;
+        let mut map = self.0.map.lock();
         let Some(known) = map.topics.get_mut(topic) else {
             return Err(TopicError::UnknownTopic { topic: topic.clone() });
         };
@@ -258,24 +264,29 @@ impl Store {
     /// gone with everything at the next open. Its space is free when this returns, or, where files
     /// could not be removed, at the next open.
     pub fn delete_topic(&self, topic: &TopicName) -> Result<(), TopicError> {
-        if in_callback() {
-            let what = "a callback may not delete a topic of the store that calls it";
-            return Err(TopicError::Io(Fault::new(FaultKind::Reentrant, &self.0.root, what)));
-        }
-        let mut map = self.0.open_map()?;
-        let known = map.topic(topic)?;
-        let what = "its topic was deleted before this was durable";
-        for partition in known.partitions.values() {
-            partition.retire(LogState::Deleted, what);
-            self.0.await_idle(partition);
-        }
-        let removed = self.0.set_topic_aside(known)?;
-        for partition in known.partitions.values() {
+        drop(self.0.changing()?);
+        let turn = loop {
+            // Answers are given, and I/O is waited for, with no turn held. Meanwhile others may have
+            // changed the topic.
+            for partition in self.0.living(topic)? {
+                partition
+                    .retire(LogState::Deleted, "its topic was deleted before this was durable");
+                self.0.await_idle(&partition);
+            }
+            let turn = self.0.changing()?;
+            if self.0.living(topic)?.is_empty() {
+                break turn;
+            }
+        };
+        let partitions = self.0.open_map()?.topic(topic)?.partitions.clone();
+        let removed = self.0.set_topic_aside(&partitions)?;
+        for partition in partitions.values() {
             self.0.shared.forget(partition);
         }
+        let mut map = self.0.map.lock();
         map.topics.remove(topic);
         map.recovered.retain(|recovered| recovered.partition.topic() != topic);
-        drop(map);
+        drop((map, turn));
         for dir in removed {
             // What stays is removed at the next open: its name says what it is.
             let _left = remove_tree(&*self.0.shared.directory, &dir);
@@ -317,6 +328,26 @@ impl Map {
 }
 
 impl StoreInner {
+    /// The turn to change topics. What would have to wait for it is refused in a callback: whoever
+    /// has the turn may wait for who runs that.
+    fn changing(&self) -> Result<MutexGuard<'_, ()>, TopicError> {
+        if in_callback() {
+            let what = "a callback may not change the topics of the store that calls it";
+            return Err(TopicError::Io(Fault::new(FaultKind::Reentrant, &self.root, what)));
+        }
+        let turn = self.changes.lock();
+        self.open_map().map(|_map| turn)
+    }
+
+    /// The partitions of a topic that are not deleted yet.
+    fn living(&self, topic: &TopicName) -> Result<Vec<Arc<Partition>>, TopicError> {
+        let map = self.open_map()?;
+        let all = map.topic(topic)?.partitions.values();
+        let living =
+            |partition: &&Arc<Partition>| !matches!(partition.head.lock().state, LogState::Deleted);
+        Ok(all.filter(living).map(Arc::clone).collect())
+    }
+
     /// The map of a store that is not closed.
     fn open_map(&self) -> Result<MutexGuard<'_, Map>, TopicError> {
         let map = self.map.lock();
@@ -326,7 +357,6 @@ impl StoreInner {
     /// Makes and opens partitions `numbers` of `topic`, their names durable.
     fn add_partitions(
         &self,
-        map: &mut Map,
         made: &mut Topic,
         topic: &TopicName,
         numbers: Range<u32>,
@@ -344,8 +374,7 @@ impl StoreInner {
                     (self.root.join(name.to_string()), "the partition's files cannot be made");
                 TopicError::Io(Fault::io(FaultKind::Directory, &dir, what, error))
             })?;
-            let slot = map.next_slot;
-            map.next_slot += 1;
+            let slot = self.map.lock().take_slot();
             let request = Request {
                 shared: &self.shared,
                 name,
@@ -358,8 +387,10 @@ impl StoreInner {
             };
             let Opened { partition, recovered, .. } = open(&request)?;
             self.shared.maintenance.watch(&partition);
+            let mut map = self.map.lock();
             map.recovered.retain(|known| known.partition != recovered.partition);
             map.recovered.push(recovered);
+            drop(map);
             made.partitions.insert(number, Arc::clone(&partition));
         }
         self.sync_names(&self.root)
@@ -378,9 +409,12 @@ impl StoreInner {
 
     /// Takes the names of all of a topic's partitions away, partition 0's first: with it the topic
     /// is gone. Returns the directories that are left to be removed.
-    fn set_topic_aside(&self, topic: &Topic) -> Result<Vec<std::path::PathBuf>, TopicError> {
+    fn set_topic_aside(
+        &self,
+        partitions: &BTreeMap<u32, Arc<Partition>>,
+    ) -> Result<Vec<PathBuf>, TopicError> {
         let mut aside = Vec::new();
-        for (number, partition) in &topic.partitions {
+        for (number, partition) in partitions {
             let failed = |error| {
                 let what = "the partition cannot be deleted";
                 let fault = Fault::io(FaultKind::Directory, &partition.dir, what, error);
