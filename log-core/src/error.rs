@@ -272,6 +272,16 @@ pub enum NotAppended {
         /// The transaction's first offset.
         first: Offset,
     },
+    /// The first batch of a transaction came without the right to begin one here, or a marker came
+    /// in between (`INVALID_TXN_STATE`).
+    #[error(
+        "producer {producer_id} has no transaction here that its coordinator confirmed: add the \
+         partition to the transaction first"
+    )]
+    TransactionNotVerified {
+        /// Whose batch.
+        producer_id: ProducerId,
+    },
     /// A marker of a coordinator that has been succeeded (`TRANSACTION_COORDINATOR_FENCED`).
     #[error("coordinator epoch {found} is over, producer {producer_id} has seen {current}")]
     TransactionCoordinatorFenced {
@@ -323,7 +333,7 @@ impl NotAppended {
             Self::OutOfOrderSequence { .. } => 45,
             Self::DuplicateSequence { .. } => 46,
             Self::InvalidProducerEpoch { .. } => 47,
-            Self::InvalidTxnState { .. } => 48,
+            Self::InvalidTxnState { .. } | Self::TransactionNotVerified { .. } => 48,
             Self::TransactionCoordinatorFenced { .. } => 52,
             Self::UnknownProducerId { .. } => 59,
             Self::ProducersFull { .. } => 44,

@@ -38,12 +38,15 @@ pub use error::{AppendError, Fault, FaultKind, NotAppended};
 pub use ids::{Offset, TopicName, TopicPartition};
 pub use log::{
     Appended, CloseError, FetchError, FetchLimits, Fetched, FetchedRecords, IsolationLevel, Log,
-    LogInfo, LogState, OffsetAndTimestamp, OpenError, Recovered, Retained, SegmentInfo, Store,
-    StoreBuilder, Tail, TailStream, Ticket, TopicError, TopicInfo, TrimError, Usage, Verified,
+    LogInfo, LogState, MarkerDecides, OffsetAndTimestamp, OpenError, Recovered, Retained,
+    SegmentInfo, Store, StoreBuilder, Tail, TailStream, Ticket, TopicError, TopicInfo, TrimError,
+    Usage, Verified,
 };
 pub use model::producers::{ProducerInfo, RememberedBatch};
+pub use model::verification::VerificationGuard;
 pub use partitioner::{murmur2, partition_for_key};
 pub use segment::recover::Damage;
+pub use segment::transaction_index::AbortedTransaction;
 
 /// The front page's examples compile and run.
 #[cfg(doctest)]

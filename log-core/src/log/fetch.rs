@@ -14,6 +14,7 @@ mod records;
 
 pub use records::FetchedRecords;
 
+use core::ops::Range;
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ use crate::int::{u32_saturated, u64_from, usize_from};
 use crate::segment::Segment;
 use crate::segment::recover::Damage;
 use crate::segment::resync::{Proof, content_end, next_batch};
+use crate::segment::transaction_index::AbortedTransaction;
 use crate::segment::walk::{Stop, Walk};
 
 /// Bytes read at once on the way to the first batch: an index entry leads to within a few KiB of it.
@@ -62,7 +64,8 @@ pub enum IsolationLevel {
     /// All up to the high watermark.
     #[default]
     ReadUncommitted,
-    /// Those below the last stable offset. Nothing is transactional yet, so the two ends agree.
+    /// Those of decided transactions that were committed, and those outside of any: up to the last
+    /// stable offset, without what was aborted.
     ReadCommitted,
 }
 
@@ -82,6 +85,12 @@ pub struct Fetched {
     pub high_watermark: Offset,
     /// The first offset that belongs to an undecided transaction, or the high watermark.
     pub last_stable_offset: Offset,
+    /// What the reader wants to see.
+    pub isolation: IsolationLevel,
+    /// With [`IsolationLevel::ReadCommitted`]: the transactions whose batches among these do not
+    /// count, in the order of their first offsets. [`Fetched::records`] leaves those out; whoever
+    /// reads batches does it as KIP-98 says.
+    pub aborted_transactions: Vec<AbortedTransaction>,
     /// What the records of one batch may unpack to, by the store's settings.
     decompressed_bytes_max: u32,
 }
@@ -99,8 +108,8 @@ impl Fetched {
         Batches::new(&self.bytes)
     }
 
-    /// The records from the offset asked for on, without control records, decompressed batch by
-    /// batch. Each record shares its batch's buffer; what is not compressed is not copied.
+    /// The records from the offset asked for on, without control records and what `isolation` hides,
+    /// decompressed batch by batch. Each record shares its batch's buffer; what is not compressed is not copied.
     ///
     /// # Errors
     ///
@@ -173,7 +182,19 @@ pub(super) struct View {
     pub(super) high_watermark: Offset,
     /// Where readers have to stop.
     pub(super) reach: Reach,
+    /// The first offset of an undecided transaction, or the largest there is.
+    pub(super) first_unstable: Offset,
     pub(super) damage: Vec<Damage>,
+}
+
+impl View {
+    /// Where readers of `isolation` have to stop.
+    pub(super) fn bound(&self, isolation: IsolationLevel) -> Offset {
+        match isolation {
+            IsolationLevel::ReadUncommitted => self.reach.mark.offset,
+            IsolationLevel::ReadCommitted => self.first_unstable.min(self.reach.mark.offset),
+        }
+    }
 }
 
 /// Where a batch was found, or what is there instead.
@@ -205,13 +226,19 @@ impl Partition {
             log_end: head.frontiers.log_end(),
             high_watermark: head.frontiers.durable(),
             reach,
+            first_unstable: head.first_unstable_offset(),
             damage: head.damage.clone(),
         })
     }
 
     /// Reads from `offset` on.
-    pub(crate) fn fetch(&self, offset: Offset, limits: FetchLimits) -> Result<Fetched, FetchError> {
-        self.undisturbed(|| self.fetch_once(offset, limits))
+    pub(crate) fn fetch(
+        &self,
+        offset: Offset,
+        limits: FetchLimits,
+        isolation: IsolationLevel,
+    ) -> Result<Fetched, FetchError> {
+        self.undisturbed(|| self.fetch_once(offset, limits, isolation))
     }
 
     /// What `read` finds, asked again where the log was cut at one of its ends meanwhile: files that
@@ -238,7 +265,12 @@ impl Partition {
         }
     }
 
-    fn fetch_once(&self, offset: Offset, limits: FetchLimits) -> Result<Fetched, FetchError> {
+    fn fetch_once(
+        &self,
+        offset: Offset,
+        limits: FetchLimits,
+        isolation: IsolationLevel,
+    ) -> Result<Fetched, FetchError> {
         let mut view = self.view()?;
         let mut known = core::mem::take(&mut view.damage);
         if offset < view.log_start || offset > view.log_end {
@@ -251,10 +283,13 @@ impl Partition {
             next_offset,
             log_start_offset: view.log_start,
             high_watermark: view.high_watermark,
-            last_stable_offset: view.high_watermark,
+            last_stable_offset: view.first_unstable.min(view.high_watermark),
+            isolation,
+            aborted_transactions: Vec::new(),
             decompressed_bytes_max: self.shared.settings.decompressed_bytes_max,
         };
-        if offset >= view.reach.mark.offset {
+        let bound = view.bound(isolation);
+        if offset >= bound {
             return Ok(answer(Bytes::new(), offset));
         }
         if let Some(damage) = known.iter().find(|damage| damage.offsets.contains(&offset)) {
@@ -263,13 +298,17 @@ impl Partition {
         let first = view.segments.partition_point(|segment| segment.base() <= offset);
         for (index, segment) in view.segments.iter().enumerate().skip(first.saturating_sub(1)) {
             let limit = limit_of(segment, &view.reach);
-            segment.read_indexes(&*self.shared.directory, self.settings.index_interval_bytes());
+            self.read_indexes(&view.segments, index);
             let later = view.segments.get(index + 1).map(|next| next.base());
             let until = later.unwrap_or(view.reach.mark.offset);
             loop {
-                match Self::find(segment, limit, offset, limits, &known) {
+                match Self::find(segment, limit, offset..bound, limits, &known) {
                     Place::Batches(bytes, start, next) => {
-                        return Ok(answer(Bytes::from(bytes).slice(start..), next));
+                        let mut fetched = answer(Bytes::from(bytes).slice(start..), next);
+                        if isolation == IsolationLevel::ReadCommitted {
+                            fetched.aborted_transactions = self.aborted(&view, index, offset, next);
+                        }
+                        return Ok(fetched);
                     }
                     Place::Beyond => break,
                     Place::Bad { position, expected, reason } => {
@@ -300,14 +339,21 @@ impl Partition {
     fn find(
         segment: &Segment,
         limit: u64,
-        offset: Offset,
+        wanted: Range<Offset>,
         limits: FetchLimits,
         damage: &[Damage],
     ) -> Place {
+        let offset = wanted.start;
         let hint = segment.index().read().lookup(offset);
         if let Some(hinted) = hint.offset
-            && let Place::Batches(bytes, start, next) =
-                Self::search(segment, hint.position, limit, offset, limits, Check::Ends(hinted))
+            && let Place::Batches(bytes, start, next) = Self::search(
+                segment,
+                hint.position,
+                limit,
+                wanted.clone(),
+                limits,
+                Check::Ends(hinted),
+            )
         {
             return Place::Batches(bytes, start, next);
         }
@@ -321,7 +367,7 @@ impl Partition {
             Some(damage) => (position(damage.positions.end), damage.offsets.end),
             None => (Position::ZERO, segment.base()),
         };
-        Self::search(segment, from, limit, offset, limits, Check::Starts(expected))
+        Self::search(segment, from, limit, wanted, limits, Check::Starts(expected))
     }
 
     /// Walks from `from` to the batch that holds `offset` and gathers batches from there.
@@ -329,10 +375,11 @@ impl Partition {
         segment: &Segment,
         from: Position,
         limit: u64,
-        offset: Offset,
+        wanted: Range<Offset>,
         limits: FetchLimits,
         check: Check,
     ) -> Place {
+        let Range { start: offset, end: bound } = wanted;
         let (mut expected, mut proof) = match check {
             Check::Starts(expected) => (Some(expected), None),
             Check::Ends(last) => (None, Some(last)),
@@ -355,7 +402,7 @@ impl Partition {
                         return Place::Bad { position: at, expected: offset, reason };
                     }
                     let bytes = batch.as_bytes().len();
-                    if gathered > 0 && gathered + bytes > room {
+                    if gathered > 0 && (gathered + bytes > room || batch.base_offset() >= bound) {
                         return Place::Batches(walk.into_kept(gathered), 0, next);
                     }
                     if gathered == 0 {
@@ -391,7 +438,7 @@ impl Partition {
         segment: &Segment,
         limit: u64,
         at: u64,
-        offsets: core::ops::Range<Offset>,
+        offsets: Range<Offset>,
         reason: String,
     ) -> Damage {
         let file = &**segment.file();
@@ -464,7 +511,7 @@ impl Partition {
         let mut verified = Verified::default();
         let mut offset = self.view()?.log_start;
         loop {
-            match self.fetch(offset, FetchLimits::default()) {
+            match self.fetch(offset, FetchLimits::default(), IsolationLevel::ReadUncommitted) {
                 Ok(fetched) if fetched.is_empty() => return Ok(verified),
                 Ok(fetched) => {
                     verified.batches += u64_from(fetched.batches().count());

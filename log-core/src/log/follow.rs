@@ -23,12 +23,14 @@ pub struct Tail {
     log: Log,
     offset: Offset,
     limits: FetchLimits,
+    isolation: IsolationLevel,
     deadline: Option<Tick>,
 }
 
 impl Tail {
     pub(crate) const fn new(log: Log, offset: Offset, limits: FetchLimits) -> Self {
-        Self { log, offset, limits, deadline: None }
+        let isolation = IsolationLevel::ReadUncommitted;
+        Self { log, offset, limits, isolation, deadline: None }
     }
 
     /// Ends the iteration at `deadline`, a tick of the store's clock, if nothing came by then.
@@ -45,6 +47,13 @@ impl Tail {
         self
     }
 
+    /// What is shown of transactions.
+    #[must_use]
+    pub const fn isolation(mut self, isolation: IsolationLevel) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
     /// The next offset to be read.
     #[must_use]
     pub const fn position(&self) -> Offset {
@@ -57,7 +66,7 @@ impl Tail {
     }
 
     fn fetch(&mut self) -> Option<Result<Fetched, FetchError>> {
-        match self.log.fetch(self.offset, self.limits, IsolationLevel::ReadUncommitted) {
+        match self.log.fetch(self.offset, self.limits, self.isolation) {
             Ok(fetched) if fetched.is_empty() => None,
             Ok(fetched) => {
                 self.offset = fetched.next_offset;
@@ -106,6 +115,12 @@ pub struct TailStream(Tail);
 impl TailStream {
     pub(crate) const fn new(tail: Tail) -> Self {
         Self(tail)
+    }
+
+    /// What is shown of transactions.
+    #[must_use]
+    pub fn isolation(self, isolation: IsolationLevel) -> Self {
+        Self(self.0.isolation(isolation))
     }
 
     /// Goes on at `offset`.

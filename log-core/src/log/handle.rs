@@ -14,13 +14,12 @@ use super::times::OffsetAndTimestamp;
 use crate::config::{Drive, Durability};
 use crate::error::{AppendError, NotAppended};
 use crate::format::{
-    BatchError, BatchView, Batches, BatchesError, Codec, CodecError, EmptyBatch, EndTxnMarker,
-    HEADER_BYTES, RecordBatch, correct_max_timestamp, validate_client_batch,
-    validate_replica_batch,
+    BatchError, BatchView, Batches, BatchesError, Codec, CodecError, EmptyBatch, HEADER_BYTES,
+    RecordBatch, correct_max_timestamp, validate_client_batch, validate_replica_batch,
 };
-use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TimestampMs, TopicPartition};
+use crate::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs, TopicPartition};
 use crate::int::{u64_from, usize_from_u32};
-use crate::model::producers::{Origin, ProducerInfo};
+use crate::model::producers::ProducerInfo;
 use crate::segment::recover::Damage;
 use crate::segment::walk::BATCH_BYTES_LIMIT;
 
@@ -69,15 +68,8 @@ impl Log {
         batch: RecordBatch,
         durability: Durability,
     ) -> Result<Ticket, AppendError> {
-        let (count, max_timestamp, last_crc) =
-            (batch.records_count(), batch.max_timestamp(), batch.crc());
-        self.check_unpacked(&batch)?;
-        let bytes = batch.into_bytes();
-        self.check_size(u64_from(bytes.len()))?;
-        let offsets = Offsets::Next { count: count.into() };
-        let prepared =
-            &mut Prepared { bytes, offsets, max_timestamp, max_timestamp_offset: None, last_crc };
-        self.partition.append(prepared, durability)
+        let mut prepared = self.prepare(batch)?;
+        self.partition.append(&mut prepared, durability)
     }
 
     /// Appends one batch and waits, taking the flush turn if it is free: the fastest way to one
@@ -204,11 +196,7 @@ impl Log {
         limits: FetchLimits,
         isolation: IsolationLevel,
     ) -> Result<Fetched, FetchError> {
-        match isolation {
-            IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted => {
-                self.partition.fetch(offset, limits)
-            }
-        }
+        self.partition.fetch(offset, limits, isolation)
     }
 
     /// The first record at or after `target`, of those that `isolation` shows: where to start
@@ -223,11 +211,7 @@ impl Log {
         target: TimestampMs,
         isolation: IsolationLevel,
     ) -> Result<Option<OffsetAndTimestamp>, FetchError> {
-        match isolation {
-            IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted => {
-                self.partition.offset_for_time(target)
-            }
-        }
+        self.partition.offset_for_time(target, isolation)
     }
 
     /// The record with the largest timestamp that can be read; the first, if several have it.
@@ -270,14 +254,6 @@ impl Log {
         self.partition.head.lock().frontiers.durable()
     }
 
-    /// The first offset of an undecided transaction, or the high watermark.
-    #[must_use]
-    pub fn last_stable_offset(&self) -> Offset {
-        let head = self.partition.head.lock();
-        let unstable = head.producers.transactions().first_unstable_offset();
-        unstable.map_or(head.frontiers.durable(), |first| first.min(head.frontiers.durable()))
-    }
-
     /// What is remembered of each producer, ascending by id (Kafka's `DescribeProducers`).
     #[must_use]
     pub fn producers(&self) -> Vec<ProducerInfo> {
@@ -290,37 +266,6 @@ impl Log {
     #[must_use]
     pub fn largest_producer_id(&self) -> Option<ProducerId> {
         self.partition.head.lock().producers.largest_id()
-    }
-
-    /// Ends the open transaction of a producer in this partition. For coordinators of transactions:
-    /// one that has been succeeded is refused, and so is the marker of a producer that is fenced.
-    ///
-    /// # Errors
-    ///
-    /// As [`Log::append`]; [`NotAppended::InvalidProducerEpoch`],
-    /// [`NotAppended::TransactionCoordinatorFenced`].
-    ///
-    /// # Durability
-    ///
-    /// As [`Log::append`].
-    pub fn append_marker(
-        &self,
-        marker: EndTxnMarker,
-        producer_id: ProducerId,
-        producer_epoch: ProducerEpoch,
-        durability: Durability,
-    ) -> Result<Ticket, AppendError> {
-        let max_timestamp = self.partition.shared.clock.timestamp();
-        let invalid = |reason: String| NotAppended::InvalidRecord { reason };
-        let bytes = marker
-            .to_batch(producer_id, producer_epoch, max_timestamp)
-            .map_err(|error| invalid(error.to_string()))?
-            .to_vec();
-        let last_crc = BatchView::parse(&bytes).map_err(NotAppended::from)?.crc();
-        let offsets = Offsets::Next { count: 1 };
-        let mut prepared =
-            Prepared { bytes, offsets, max_timestamp, max_timestamp_offset: None, last_crc };
-        self.partition.append_as(&mut prepared, Origin::Coordinator, durability)
     }
 
     /// State, ends, segments and damage as of now.
@@ -354,6 +299,17 @@ impl Log {
     /// of the answer.
     pub fn verify(&self) -> Result<Verified, FetchError> {
         self.partition.verify()
+    }
+
+    /// A batch of ours, ready for its offset.
+    pub(super) fn prepare(&self, batch: RecordBatch) -> Result<Prepared, NotAppended> {
+        let (count, max_timestamp, last_crc) =
+            (batch.records_count(), batch.max_timestamp(), batch.crc());
+        self.check_unpacked(&batch)?;
+        let bytes = batch.into_bytes();
+        self.check_size(u64_from(bytes.len()))?;
+        let offsets = Offsets::Next { count: count.into() };
+        Ok(Prepared { bytes, offsets, max_timestamp, max_timestamp_offset: None, last_crc })
     }
 
     /// A batch that could not be read again is not taken.
@@ -438,9 +394,6 @@ fn check_client_batch(batch: &BatchView<'_>, bytes_given: usize) -> Result<(), N
     }
     if batch.is_control() {
         return refuse("it is a control batch, which only a coordinator writes".to_owned());
-    }
-    if batch.is_transactional() {
-        return refuse("it is transactional, and transactions are not built yet".to_owned());
     }
     if batch.records_count() == 0 {
         return refuse("it holds no records".to_owned());

@@ -24,6 +24,7 @@ use crate::model::flush::Mark;
 use crate::model::frontiers::Frontiers;
 use crate::model::producers::{Frozen, Producers};
 use crate::model::retention::Now;
+use crate::model::verification::Verifications;
 use crate::segment::Segment;
 use crate::segment::recover::Damage;
 
@@ -85,6 +86,8 @@ pub(crate) struct Head {
     pub(crate) wakers: Vec<Waker>,
     pub(crate) damage: Vec<Damage>,
     pub(crate) producers: Producers,
+    /// Who may begin a transaction.
+    pub(crate) verifications: Verifications,
     /// The producers' state as of each roll whose segment is not sealed yet.
     pub(crate) frozen: VecDeque<(Offset, Frozen)>,
     /// What retention takes for the present.

@@ -25,6 +25,7 @@ use self::producing::{Judged, Producing};
 use super::engine::Shared;
 use super::head::{Head, LogState};
 use super::ticket::{Answer, Appended, Ticket};
+use super::transactional::MarkerDecides;
 use super::writer::Writer;
 use crate::clock::Signal;
 use crate::config::{Durability, LiveSettings, TopicSettings};
@@ -35,6 +36,7 @@ use crate::int::{u32_saturated, usize_from_u32};
 use crate::model::flush::Mark;
 use crate::model::producers::Origin;
 use crate::model::roll::{Active, Incoming, Limits, should_roll};
+use crate::model::verification::VerificationGuard;
 use crate::segment::indexes::Indexed;
 use crate::segment::time_index::Stamp;
 
@@ -82,6 +84,22 @@ pub(crate) struct Prepared {
     pub(crate) max_timestamp_offset: Option<Offset>,
     /// The checksum of the last batch: offsets and epoch stand outside of it.
     pub(crate) last_crc: u32,
+}
+
+/// Who appends, and what vouches for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct By {
+    pub(crate) origin: Origin,
+    /// For the first batch of a transaction.
+    pub(crate) guard: Option<VerificationGuard>,
+    /// For a marker.
+    pub(crate) decides: MarkerDecides,
+}
+
+impl From<Origin> for By {
+    fn from(origin: Origin) -> Self {
+        Self { origin, guard: None, decides: MarkerDecides::Itself }
+    }
 }
 
 /// What the lock had to say.
@@ -134,17 +152,17 @@ impl Partition {
             Offsets::Next { .. } => Origin::Client,
             Offsets::Kept { .. } => Origin::Replication,
         };
-        self.append_as(prepared, origin, durability)
+        self.append_as(prepared, By::from(origin), durability)
     }
 
     /// The same for who is no client.
     pub(crate) fn append_as(
         &self,
         prepared: &mut Prepared,
-        origin: Origin,
+        by: By,
         durability: Durability,
     ) -> Result<Ticket, AppendError> {
-        let producing = Producing::of(prepared, origin)?;
+        let producing = Producing::of(prepared, by)?;
         loop {
             let admission = self.admit(&mut self.head.lock(), prepared, &producing, durability)?;
             if !matches!(admission, Admission::Accepted { .. }) {
@@ -220,7 +238,7 @@ impl Partition {
         head.first_timestamp.get_or_insert(prepared.max_timestamp);
         head.end = end;
         head.frontiers.accept(next);
-        producing.remember(head, place, base, now);
+        producing.remember(head, &segment, place, base, now);
         // What nobody waits for goes with the next flush, unless it is the first to need one.
         let tell = durability != Durability::Buffered
             || head.oldest_unflushed.is_none()

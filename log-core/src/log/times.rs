@@ -13,7 +13,7 @@
 
 use core::ops::ControlFlow;
 
-use super::fetch::{FetchError, View, limit_of};
+use super::fetch::{FetchError, IsolationLevel, View, limit_of};
 use super::partition::Partition;
 use crate::format::{BatchView, Records};
 use crate::ids::{LeaderEpoch, Offset, Position, TimestampMs};
@@ -57,13 +57,18 @@ impl Partition {
     pub(crate) fn offset_for_time(
         &self,
         target: TimestampMs,
+        isolation: IsolationLevel,
     ) -> Result<Option<OffsetAndTimestamp>, FetchError> {
-        self.undisturbed(|| self.find_time(target))
+        self.undisturbed(|| self.find_time(target, isolation))
     }
 
-    fn find_time(&self, target: TimestampMs) -> Result<Option<OffsetAndTimestamp>, FetchError> {
+    fn find_time(
+        &self,
+        target: TimestampMs,
+        isolation: IsolationLevel,
+    ) -> Result<Option<OffsetAndTimestamp>, FetchError> {
         let view = self.view()?;
-        let bound = view.reach.mark.offset;
+        let bound = view.bound(isolation);
         let bytes_max = self.shared.settings.decompressed_bytes_max;
         for (index, segment) in view.segments.iter().enumerate() {
             let next = view.segments.get(index + 1).map(|next| next.base());
@@ -73,7 +78,7 @@ impl Partition {
             if segment.index().read().times().max().timestamp < target {
                 continue;
             }
-            segment.read_indexes(&*self.shared.directory, self.settings.index_interval_bytes());
+            self.read_indexes(&view.segments, index);
             let from = {
                 let indexes = segment.index().read();
                 let entry =
@@ -116,7 +121,7 @@ impl Partition {
         let mut largest = TimestampMs::NONE;
         for (index, segment) in view.segments.iter().enumerate() {
             let limit = limit_of(segment, &view.reach);
-            segment.read_indexes(&*self.shared.directory, self.settings.index_interval_bytes());
+            self.read_indexes(&view.segments, index);
             let indexes = segment.index().read();
             let whole = segment.end().is_some_and(|end| u64::from(end.get()) == limit);
             if whole && segment.base() >= view.log_start {
@@ -135,7 +140,11 @@ impl Partition {
                 Ok(ControlFlow::Continue(()))
             })?;
         }
-        if largest < TimestampMs::new(0) { Ok(None) } else { self.find_time(largest) }
+        if largest < TimestampMs::new(0) {
+            Ok(None)
+        } else {
+            self.find_time(largest, IsolationLevel::ReadUncommitted)
+        }
     }
 
     /// Shows the readable batches of a segment to `visit`, from `from` on or, if that leads

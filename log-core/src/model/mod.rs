@@ -11,7 +11,9 @@
 pub(crate) mod epochs;
 pub(crate) mod flush;
 pub(crate) mod frontiers;
+pub(crate) mod observed;
 pub(crate) mod producers;
 pub(crate) mod retention;
 pub(crate) mod roll;
 pub(crate) mod transactions;
+pub(crate) mod verification;

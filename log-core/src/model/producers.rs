@@ -18,7 +18,7 @@
 use core::time::Duration;
 
 use crate::clock::Tick;
-use crate::ids::{Offset, ProducerId};
+use crate::ids::{Offset, ProducerEpoch, ProducerId};
 use crate::model::transactions::{CompletedTransaction, Transactions};
 
 mod batch;
@@ -130,6 +130,17 @@ impl Producers {
     /// Markers below `high_watermark` can no longer be lost.
     pub(crate) fn on_high_watermark(&mut self, high_watermark: Offset) {
         self.transactions.on_high_watermark(high_watermark);
+    }
+
+    /// The decision behind a marker is durable elsewhere.
+    pub(crate) fn on_decided(&mut self, ended: &CompletedTransaction) {
+        self.transactions.on_decided(ended);
+    }
+
+    /// Whether the producer has a transaction open here, begun under `epoch`.
+    pub(crate) fn is_in_transaction(&self, producer_id: ProducerId, epoch: ProducerEpoch) -> bool {
+        self.find(producer_id)
+            .is_some_and(|(_, entry)| entry.epoch() == epoch && entry.txn_first_offset().is_some())
     }
 
     /// Bytes of memory.

@@ -69,6 +69,11 @@ impl Transactions {
         }
     }
 
+    /// Its decision is durable elsewhere: its marker may be lost and will be written again.
+    pub(crate) fn on_decided(&mut self, ended: &CompletedTransaction) {
+        self.ended.remove(&ended.first_offset);
+    }
+
     /// Nothing below `high_watermark` can be lost any more.
     pub(crate) fn on_high_watermark(&mut self, high_watermark: Offset) {
         if !self.ended.is_empty() {

@@ -4,6 +4,7 @@
 //!   <topic>-<n>/00000000000000000042.log         batches from offset 42 on; zeros behind the end
 //!               00000000000000000042.index       offset → position, sparse; a cache, never evidence
 //!               00000000000000000042.timeindex   timestamp → offset, likewise
+//!               00000000000000000042.txnindex    aborted transactions, if any
 //!               00000000000000000042.seal        what the files above are, once they are finished
 //!               00000000000000000042.snapshot, .producers       the producers below offset 42
 //!               oncelog.watermark                how far the partition is known durable (S5)
@@ -20,11 +21,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use self::indexes::Indexed;
-use self::seal::{FileSum, Identity, Seal};
+use self::seal::{Identity, Seal};
 use self::time_index::Stamp;
 use self::walk::Walk;
 use crate::disk::{Directory, File};
 use crate::ids::{Offset, Position, TimestampMs};
+use crate::model::observed::Observed;
+use crate::model::producers::ProducerBatch;
 
 pub(crate) mod checkpoint;
 pub(crate) mod entries;
@@ -38,6 +41,7 @@ pub(crate) mod resync;
 pub(crate) mod seal;
 pub(crate) mod snapshots;
 pub(crate) mod time_index;
+pub(crate) mod transaction_index;
 pub(crate) mod walk;
 pub(crate) mod watermark;
 
@@ -102,12 +106,18 @@ impl Segment {
     }
 
     /// Reads the indexes if nobody has yet: from their files, as far as the seal vouches for them,
-    /// or anew from the log, which puts files in place that are as they should be.
-    pub(crate) fn read_indexes(&self, directory: &dyn Directory, interval: u32) {
+    /// or anew from the log, which puts files in place that are as they should be. `earlier` are the
+    /// segments before it, in order: a transaction may have begun there.
+    pub(crate) fn read_indexes(
+        &self,
+        directory: &dyn Directory,
+        interval: u32,
+        earlier: &[Arc<Self>],
+    ) {
         let Some((seal, identity)) = self.index.read().still_unread() else { return };
         let indexes = match Indexes::load(directory, &self.path, &seal) {
             Some(indexes) => indexes,
-            None => self.rebuild_indexes(directory, seal, identity, interval),
+            None => self.rebuild_indexes(directory, seal, identity, interval, earlier),
         };
         let mut index = self.index.write();
         if index.still_unread().is_some() {
@@ -123,31 +133,51 @@ impl Segment {
         seal: Seal,
         identity: Identity,
         interval: u32,
+        earlier: &[Arc<Self>],
     ) -> Indexes {
+        let mut observed = Observed::default();
+        if seal.txns.is_some() {
+            for segment in earlier {
+                segment.observe(&mut observed);
+            }
+        }
         let mut indexes = Indexes::new(self.base);
         let mut walk = Walk::new(&*self.file, Position::ZERO, seal.log.bytes, Some(self.base));
         while let Ok((position, batch)) = walk.next() {
-            let last = batch.last_offset();
+            let (base, last) = (batch.base_offset(), batch.last_offset());
             let stamp = Stamp { timestamp: batch.max_timestamp(), offset: last };
             let bytes = batch.batch_bytes();
             indexes.on_append(&Indexed { last, position, bytes, stamp }, interval);
+            if seal.txns.is_some()
+                && let Ok(Some(batch)) = ProducerBatch::of(&batch)
+                && let Some(ended) = observed.see(&batch, base)
+            {
+                indexes.on_end(&ended);
+            }
         }
         if walk.position() == seal.log.bytes {
             indexes.finish();
-            let (offsets, times) = (indexes.offsets().to_bytes(), indexes.times().to_bytes());
-            let seal = Seal {
-                index: FileSum::of(&offsets),
-                times: FileSum::of(&times),
-                largest: indexes.times().max(),
-                ..seal
-            };
+            let bytes = indexes.to_bytes();
+            let (index, times, txns) = bytes.sums();
+            let seal = Seal { index, times, txns, largest: indexes.times().max(), ..seal };
             let gone = self.gone.lock();
             if !*gone {
                 // Caches, all of them: where they cannot be written, the next reader makes them again.
-                let _written = seal.put(directory, &self.path, identity, &offsets, &times);
+                let _written = seal.put(directory, &self.path, identity, &bytes);
             }
         }
         indexes
+    }
+
+    /// Shows `observed` every batch that can be read.
+    fn observe(&self, observed: &mut Observed) {
+        let Some(end) = self.end() else { return };
+        let mut walk = Walk::new(&*self.file, Position::ZERO, end.get().into(), Some(self.base));
+        while let Ok((_, view)) = walk.next() {
+            if let Ok(Some(batch)) = ProducerBatch::of(&view) {
+                observed.see(&batch, view.base_offset());
+            }
+        }
     }
 
     pub(crate) const fn index(&self) -> &RwLock<Indexes> {

@@ -32,6 +32,7 @@ use crate::format::BatchView;
 use crate::ids::{Offset, Position};
 use crate::int::{u32_saturated, usize_from};
 use crate::model::flush::Mark;
+use crate::model::transactions::CompletedTransaction;
 use crate::mutant::{self, Mutant};
 
 mod repair;
@@ -118,12 +119,15 @@ pub(crate) struct Scan {
     pub(crate) orphans: Vec<PathBuf>,
 }
 
+/// Sees every batch that is found good, in order, and says which transaction it ended.
+pub(crate) type Observer<'a> = &'a mut dyn FnMut(&BatchView<'_>) -> Option<CompletedTransaction>;
+
 /// Scans `candidates`, which ascend by base offset and are at least one. `observe` sees every batch
 /// that is found good, in order.
 pub(crate) fn scan(
     candidates: Vec<Candidate>,
     rules: &Rules,
-    observe: &mut dyn FnMut(&BatchView<'_>),
+    observe: Observer<'_>,
 ) -> Result<Scan, Fault> {
     let first = candidates.first().map_or(Offset::ZERO, |candidate| candidate.base);
     let mut scanner = Scanner {
@@ -181,7 +185,7 @@ struct Later {
 
 struct Scanner<'a> {
     rules: Rules,
-    observe: &'a mut dyn FnMut(&BatchView<'_>),
+    observe: Observer<'a>,
     expected: Offset,
     last_crc: u32,
     /// A torn tail ended the log; what follows are leftovers.
@@ -263,7 +267,9 @@ impl Scanner<'_> {
                     let batch = Indexed { last, position, bytes, stamp };
                     indexes.on_append(&batch, self.rules.index_interval_bytes);
                     *sum = sum.map(|sum| sum.and(view.as_bytes()));
-                    (self.observe)(&view);
+                    if let Some(ended) = (self.observe)(&view) {
+                        indexes.on_end(&ended);
+                    }
                     self.expected = view.next_offset().unwrap_or(Offset::MAX);
                     self.last_crc = view.crc();
                     continue;

@@ -16,6 +16,8 @@ use core::fmt;
 use std::io;
 use std::path::Path;
 
+use super::files::remove_file;
+use super::indexes::IndexBytes;
 use super::replace::{read_small, replace_all};
 use super::time_index::Stamp;
 use super::walk::read_full;
@@ -169,17 +171,11 @@ impl Seal {
         directory: &dyn Directory,
         log: &Path,
         identity: Identity,
-        index: &[u8],
-        times: &[u8],
+        bytes: &IndexBytes,
     ) -> io::Result<()> {
-        let text = self.to_text(identity);
+        let (text, name) = (self.to_text(identity), seal_file_name(self.base));
         let dir = log.parent().unwrap_or(Path::new(""));
-        let index_name = segment_file_name(self.base, FileKind::OffsetIndex);
-        let times_name = segment_file_name(self.base, FileKind::TimeIndex);
-        let seal_name = seal_file_name(self.base);
-        let files: [(&str, &[u8]); 3] =
-            [(&index_name, index), (&times_name, times), (&seal_name, text.as_bytes())];
-        replace_all(directory, dir, &files)
+        put(directory, dir, self.base, bytes, Some((&name, text.as_bytes())))
     }
 
     /// The seal beside the segment file `log`; `None` without one that is whole and names this
@@ -197,6 +193,28 @@ impl Seal {
             && lines.next().is_some_and(|line| line == identity.to_string());
         Self::parse(lines.next()?).filter(|seal| head && seal.base == base)
     }
+}
+
+/// Puts the index files of segment `base` into `dir`, and behind them `last`. A transaction index
+/// that is not of this log any more is removed.
+///
+/// # Durability
+///
+/// As [`Seal::put`].
+pub(crate) fn put(
+    directory: &dyn Directory,
+    dir: &Path,
+    base: Offset,
+    bytes: &IndexBytes,
+    last: Option<(&str, &[u8])>,
+) -> io::Result<()> {
+    let files: Vec<(String, &[u8])> = bytes.files(base).collect();
+    let transactions = segment_file_name(base, FileKind::TxnIndex);
+    if files.iter().all(|(name, _)| *name != transactions) {
+        remove_file(directory, &dir.join(transactions))?;
+    }
+    let files = files.iter().map(|(name, bytes)| (name.as_str(), *bytes));
+    replace_all(directory, dir, &files.chain(last).collect::<Vec<_>>())
 }
 
 /// The ending of a seal's file, which Kafka's loader ignores.

@@ -22,4 +22,5 @@ mod refused;
 mod space;
 mod times;
 mod topics;
+mod transactions;
 mod world;

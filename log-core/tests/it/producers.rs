@@ -13,8 +13,8 @@ use log_core::format::{
 };
 use log_core::ids::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use log_core::{
-    AppendError, Appended, Drive, Durability, Log, NotAppended, Offset, ProducerInfo, Store,
-    Ticket, UnknownProducers,
+    AppendError, Appended, Drive, Durability, Log, MarkerDecides, NotAppended, Offset,
+    ProducerInfo, Store, Ticket, UnknownProducers,
 };
 
 use crate::log::{new_log, partition, read_all};
@@ -27,11 +27,11 @@ pub(crate) fn epoch(number: i16) -> ProducerEpoch {
     ProducerEpoch::new(number).unwrap()
 }
 
-fn options(id: i64, number: i16, sequence: i32) -> BatchOptions {
+pub(crate) fn options(id: i64, number: i16, sequence: i32) -> BatchOptions {
     BatchOptions::new().producer(producer(id), epoch(number), Sequence::new(sequence).unwrap())
 }
 
-fn build(options: BatchOptions, records: i32) -> RecordBatch {
+pub(crate) fn build(options: BatchOptions, records: i32) -> RecordBatch {
     let mut builder = BatchBuilder::new(options);
     for number in 0..records {
         let value = format!("{number}");
@@ -93,7 +93,7 @@ fn a_refusal_has_kafkas_code_and_changes_nothing() {
         (from(7, 3, 1, 1), 45),
         (from(7, 1, 0, 1), 47),
         (from(8, 0, 4, 1), 59),
-        (build(options(7, 2, 1).transactional(), 1), 87),
+        (build(options(7, 2, 1).transactional(), 1), 48),
         (build(options(7, 2, -1), 1), 87),
         (build(options(7, -1, 0), 1), 87),
     ] {
@@ -212,7 +212,13 @@ fn a_coordinators_marker_ends_the_transaction_and_its_predecessors_are_fenced() 
     log.replicate_raw(&data, Durability::Synced).unwrap().wait().unwrap();
     let end = |coordinator_epoch, number| {
         let marker = EndTxnMarker { result: TransactionResult::Abort, coordinator_epoch };
-        let ticket = log.append_marker(marker, producer(7), epoch(number), Durability::Synced);
+        let ticket = log.append_marker(
+            marker,
+            producer(7),
+            epoch(number),
+            MarkerDecides::Itself,
+            Durability::Synced,
+        );
         ticket.map(|ticket| ticket.wait().unwrap().base_offset.get())
     };
     assert_eq!(end(3, 1).unwrap(), 2);

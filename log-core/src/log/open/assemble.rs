@@ -21,6 +21,7 @@ use crate::model::epochs::LeaderEpochs;
 use crate::model::frontiers::Frontiers;
 use crate::model::producers::Producers;
 use crate::model::retention::Now;
+use crate::model::verification::Verifications;
 use crate::segment::Segment;
 use crate::segment::recover::Scan;
 use crate::segment::snapshots::remove_strays;
@@ -66,7 +67,10 @@ pub(super) fn assemble(
     // After a clean close nothing is read before it is needed (partition/wake.rs).
     // A damaged log takes no appends, and its last block may be what cannot be read.
     if !recovered.clean {
-        active.read_indexes(&*shared.directory, request.settings.index_interval_bytes);
+        let segments = scan.segments.iter().map(|scanned| Arc::clone(&scanned.segment));
+        let earlier: Vec<_> = segments.take(scan.segments.len() - 1).collect();
+        let interval = request.settings.index_interval_bytes;
+        active.read_indexes(&*shared.directory, interval, &earlier);
     }
     let block = if recovered.clean || !scan.damage.is_empty() {
         Vec::new()
@@ -112,8 +116,10 @@ fn head(
     block: &[u8],
     epochs: LeaderEpochs,
     recovered: &Recovered,
-    producers: Producers,
+    mut producers: Producers,
 ) -> Head {
+    // All of it is durable: no marker can be lost any more.
+    producers.on_high_watermark(scan.end.offset);
     let state = match scan.damage.first() {
         None => LogState::Online,
         Some(damage) => LogState::ReadOnly(Fault::at(
@@ -155,6 +161,7 @@ fn head(
         wakers: Vec::new(),
         damage: scan.damage.clone(),
         producers,
+        verifications: Verifications::default(),
         frozen: VecDeque::new(),
         now: now(shared, scan),
     }

@@ -163,6 +163,17 @@ fn last_known(
     checkpoint: Option<&Checkpoint>,
     topic_id: TopicId,
 ) -> Option<(Offset, Producers)> {
+    // What a segment's markers aborted is told from what was open before it: behind one that is
+    // scanned, whatever producers wrote is scanned, too.
+    let unknown = |candidate: &&mut Candidate| matches!(candidate.known, Known::Nothing);
+    let behind = candidates.iter_mut().skip_while(|candidate| !unknown(candidate));
+    for candidate in behind {
+        if let Known::Whole(seal, _) | Known::Start(seal, _) = &candidate.known
+            && seal.has_producers
+        {
+            candidate.known = Known::Nothing;
+        }
+    }
     for candidate in candidates.iter_mut().rev() {
         let found = match &candidate.known {
             Known::Nothing => continue,

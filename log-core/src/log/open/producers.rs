@@ -15,6 +15,7 @@ use crate::format::BatchView;
 use crate::ids::{Offset, TopicId};
 use crate::log::clean::CleanPartition;
 use crate::model::producers::{ProducerBatch, Producers};
+use crate::model::transactions::CompletedTransaction;
 use crate::mutant::{self, Mutant};
 use crate::segment::seal::Seal;
 use crate::segment::snapshots::{Moment, Revival, list, read_any, read_kafkas, read_ours};
@@ -139,18 +140,19 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// Takes in the next batch of the log.
-    pub(super) fn see(&mut self, view: &BatchView<'_>) {
+    /// Takes in the next batch of the log. Says which transaction it ended.
+    pub(super) fn see(&mut self, view: &BatchView<'_>) -> Option<CompletedTransaction> {
         if self.from.is_some_and(|from| view.base_offset() < from) {
-            return;
+            return None;
         }
         match ProducerBatch::of(view) {
-            Ok(Some(_)) if self.believed => {}
-            Ok(Some(batch)) => {
-                self.producers.replay(&batch, view.base_offset(), self.revival.now);
+            Ok(Some(_)) if self.believed => None,
+            Ok(Some(batch)) => self.producers.replay(&batch, view.base_offset(), self.revival.now),
+            Ok(None) => None,
+            Err(_) => {
+                self.unreadable += 1;
+                None
             }
-            Ok(None) => {}
-            Err(_) => self.unreadable += 1,
         }
     }
 

@@ -12,7 +12,7 @@
 
 use core::time::Duration;
 
-use super::{Offsets, Partition, Prepared};
+use super::{By, Offsets, Partition, Prepared};
 use crate::clock::Tick;
 use crate::config::{Drive, Durability};
 use crate::error::NotAppended;
@@ -20,8 +20,10 @@ use crate::format::{BatchView, Batches};
 use crate::ids::{Offset, ProducerEpoch, Sequence};
 use crate::log::head::Head;
 use crate::log::ticket::{Appended, Ticket};
+use crate::log::transactional::MarkerDecides;
 use crate::model::producers::{Content, Origin, Original, Place, ProducerBatch, Verdict};
 use crate::mutant::{self, Mutant};
+use crate::segment::Segment;
 
 /// The producers' part of one append call.
 #[derive(Debug)]
@@ -29,7 +31,7 @@ pub(super) enum Producing {
     /// Nobody's batches.
     Nobody,
     /// One batch that gets its offset here.
-    New(ProducerBatch, Origin),
+    New(ProducerBatch, By),
     /// Batches that keep their offsets.
     Kept(Vec<(Offset, ProducerBatch)>),
 }
@@ -44,32 +46,49 @@ pub(super) enum Judged {
 
 impl Producing {
     /// Reads the headers of `prepared`.
-    pub(super) fn of(prepared: &Prepared, origin: Origin) -> Result<Self, NotAppended> {
+    pub(super) fn of(prepared: &Prepared, by: By) -> Result<Self, NotAppended> {
         let mut found = Vec::new();
         for placed in Batches::new(&prepared.bytes).map_while(Result::ok) {
             let batch = ProducerBatch::of(&placed.batch)?;
-            check(&placed.batch, batch.as_ref(), origin)?;
+            check(&placed.batch, batch.as_ref(), by.origin)?;
             let Some(batch) = batch else { continue };
             if matches!(prepared.offsets, Offsets::Next { .. }) {
-                return Ok(Self::New(batch, origin));
+                return Ok(Self::New(batch, by));
             }
             found.push((placed.batch.base_offset(), batch));
         }
         Ok(if found.is_empty() { Self::Nobody } else { Self::Kept(found) })
     }
 
-    /// Remembers what was just given its place in the log, the first batch at `base`.
-    pub(super) fn remember(&self, head: &mut Head, place: Option<Place>, base: Offset, now: Tick) {
+    /// Remembers what was just given its place in `segment`, the first batch at `base`.
+    pub(super) fn remember(
+        &self,
+        head: &mut Head,
+        segment: &Segment,
+        place: Option<Place>,
+        base: Offset,
+        now: Tick,
+    ) {
         match self {
             Self::Nobody => {}
-            Self::New(batch, _) => {
-                if let Some(place) = place {
-                    head.producers.apply(place, batch, base, now);
+            Self::New(batch, by) => {
+                let Some(place) = place else { return };
+                if batch.content != Content::Plain {
+                    head.verifications.end(batch.producer_id);
+                }
+                if let Some(ended) = head.producers.apply(place, batch, base, now) {
+                    segment.index().write().on_end(&ended);
+                    if by.decides == MarkerDecides::Nothing {
+                        head.producers.on_decided(&ended);
+                    }
                 }
             }
             Self::Kept(batches) => {
                 for (base, batch) in batches {
-                    head.producers.replay(batch, *base, now);
+                    head.verifications.end(batch.producer_id);
+                    if let Some(ended) = head.producers.replay(batch, *base, now) {
+                        segment.index().write().on_end(&ended);
+                    }
                 }
             }
         }
@@ -98,10 +117,27 @@ fn check(
     if batch.base_sequence == Sequence::NONE {
         return refuse("it names a producer but no sequence");
     }
-    if batch.content == Content::Transactional {
-        return refuse("it is transactional, and transactions are not built yet");
-    }
     Ok(())
+}
+
+/// The first batch of a transaction needs a guard (KIP-890).
+fn check_verified(head: &Head, batch: &ProducerBatch, by: By) -> Result<(), NotAppended> {
+    let ProducerBatch { producer_id, producer_epoch, base_sequence: found, .. } = *batch;
+    if by.origin != Origin::Client
+        || batch.content != Content::Transactional
+        || head.producers.is_in_transaction(producer_id, producer_epoch)
+    {
+        return Ok(());
+    }
+    if !by.guard.is_some_and(|guard| head.verifications.holds(producer_id, guard)) {
+        return Err(NotAppended::TransactionNotVerified { producer_id });
+    }
+    match head.verifications.lowest(producer_id, producer_epoch) {
+        Some(expected) if found.get() > expected.get() => {
+            Err(NotAppended::OutOfOrderSequence { producer_id, expected, found })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Longest flush interval at which the last flush was recent.
@@ -125,23 +161,24 @@ impl Partition {
         durability: Durability,
         now: Tick,
     ) -> Result<Judged, NotAppended> {
-        let (batch, origin) = match producing {
+        let (batch, by) = match producing {
             Producing::Nobody => return Ok(Judged::Goes(None)),
-            Producing::New(batch, origin) => (batch, *origin),
+            Producing::New(batch, by) => (batch, *by),
             Producing::Kept(batches) => {
                 head.producers.check_kept(batches)?;
                 return Ok(Judged::Goes(None));
             }
         };
         head.producers.sweep(now);
-        let mut checked = head.producers.check(batch, origin);
+        let mut checked = head.producers.check(batch, by.origin);
         if matches!(checked, Err(NotAppended::ProducersFull { .. }))
             && head.producers.make_room(now)
         {
-            checked = head.producers.check(batch, origin);
+            checked = head.producers.check(batch, by.origin);
         }
         match checked? {
             Verdict::Append(place) => {
+                check_verified(head, batch, by)?;
                 if mutant::on(Mutant::SequenceWithoutBatch) {
                     let base = head.frontiers.log_end();
                     head.producers.apply(place, batch, base, now);

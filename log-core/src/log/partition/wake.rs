@@ -24,16 +24,16 @@ use crate::segment::walk::{Walk, read_full};
 impl Partition {
     /// Makes the partition ready for its first append. The caller holds `grow`.
     pub(in crate::log) fn wake(&self, answers: &mut Vec<Answer>) -> Result<(), NotAppended> {
-        let (segment, end) = {
+        let (segment, segments, end) = {
             let head = self.head.lock();
             head.admit()?;
             let Some(segment) = head.active().filter(|_| head.asleep).map(Arc::clone) else {
                 return Ok(());
             };
-            (segment, head.pending.end())
+            (segment, Arc::clone(&head.segments), head.pending.end())
         };
         self.writer.lock().touched();
-        segment.read_indexes(&*self.shared.directory, self.settings.index_interval_bytes());
+        self.read_indexes(&segments, segments.len().saturating_sub(1));
         let block = check_end(&segment, end).and_then(|()| {
             last_block(&segment, end.position.get().into()).map_err(|error| {
                 let what = "the last block cannot be read";

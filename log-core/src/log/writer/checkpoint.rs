@@ -10,7 +10,6 @@
 
 use super::Writer;
 use crate::config::Settings;
-use crate::format::{FileKind, segment_file_name};
 use crate::int::u64_from;
 use crate::log::partition::Partition;
 use crate::log::pending::Chunk;
@@ -18,8 +17,7 @@ use crate::model::flush::Mark;
 use crate::model::producers::Frozen;
 use crate::mutant::{self, Mutant};
 use crate::segment::checkpoint::{Checkpoint, FILE_NAME};
-use crate::segment::replace::replace_all;
-use crate::segment::seal::{FileSum, Seal};
+use crate::segment::seal::{self, FileSum, Seal};
 
 /// A checkpoint is written after as many new bytes as this many of its own.
 const OWN_SIZE_FACTOR: u64 = 4;
@@ -136,11 +134,12 @@ impl Writer {
             state.append_to(&mut producers);
         }
         let base = self.segment.base();
-        let (index, times, first_timestamp, largest) = {
+        let (bytes, first_timestamp, largest) = {
             let indexes = self.segment.index().read();
-            let (index, times) = indexes.bytes_before(mark.batch_end, mark.offset);
-            (index, times, indexes.first_timestamp(), indexes.times().max())
+            let bytes = indexes.bytes_before(mark.batch_end, mark.offset);
+            (bytes, indexes.first_timestamp(), indexes.times().max())
         };
+        let (index, times, txns) = bytes.sums();
         let segment = Seal {
             base,
             next: mark.offset,
@@ -148,21 +147,18 @@ impl Writer {
             first_timestamp,
             largest,
             log,
-            index: FileSum::of(&index),
-            times: FileSum::of(&times),
-            txns: None,
+            index,
+            times,
+            txns,
             has_producers: !producers.is_empty(),
         };
         let checkpoint = Checkpoint { segment, producers };
-        let bytes = checkpoint.to_bytes(partition.identity(self.topic_id));
-        let index_name = segment_file_name(base, FileKind::OffsetIndex);
-        let times_name = segment_file_name(base, FileKind::TimeIndex);
-        let files: [(&str, &[u8]); 3] =
-            [(&index_name, &index), (&times_name, &times), (FILE_NAME, &bytes)];
+        let text = checkpoint.to_bytes(partition.identity(self.topic_id));
         // Even after a failure: the next try comes after the next interval.
         self.sums.covered = log.bytes;
-        self.sums.size = u64_from(index.len() + times.len() + bytes.len());
-        if replace_all(&*partition.shared.directory, &partition.dir, &files).is_err() {
+        self.sums.size = u64_from(bytes.len() + text.len());
+        let (directory, dir) = (&*partition.shared.directory, partition.dir.as_path());
+        if seal::put(directory, dir, base, &bytes, Some((FILE_NAME, &text))).is_err() {
             partition.shared.counters.index_write_failed();
         }
     }

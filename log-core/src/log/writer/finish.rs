@@ -23,8 +23,7 @@ use crate::model::producers::Frozen;
 use crate::mutant::{self, Mutant};
 use crate::segment::Segment;
 use crate::segment::recover::is_missing;
-use crate::segment::replace::replace_all;
-use crate::segment::seal::{FileSum, Identity, Seal, seal_file_name};
+use crate::segment::seal::{self, Identity, Seal, seal_file_name};
 use crate::segment::snapshots::{self, Moment};
 use crate::segment::watermark::Watermark;
 
@@ -148,6 +147,7 @@ impl Writer {
         };
         let mut indexes = self.segment.index().write();
         indexes.finish();
+        let (index, times, txns) = indexes.to_bytes().sums();
         Ok(Some(Seal {
             base: self.segment.base(),
             next: end.offset,
@@ -155,9 +155,9 @@ impl Writer {
             first_timestamp: indexes.first_timestamp(),
             largest: indexes.times().max(),
             log,
-            index: FileSum::of(&indexes.offsets().to_bytes()),
-            times: FileSum::of(&indexes.times().to_bytes()),
-            txns: None,
+            index,
+            times,
+            txns,
             has_producers,
         }))
     }
@@ -170,21 +170,11 @@ impl Writer {
         let written = match seal {
             None => forget_files(directory, &partition.dir, base),
             Some(seal) => {
-                let (index, times) = {
-                    let indexes = self.segment.index().read();
-                    (indexes.offsets().to_bytes(), indexes.times().to_bytes())
-                };
+                let bytes = self.segment.index().read().to_bytes();
                 let text = seal.to_text(partition.identity(self.topic_id));
-                let names = [FileKind::OffsetIndex, FileKind::TimeIndex]
-                    .map(|kind| segment_file_name(base, kind));
-                let seal_name = seal_file_name(base);
-                let [index_name, times_name] = &names;
-                let mut files: Vec<(&str, &[u8])> =
-                    vec![(index_name, &index), (times_name, &times)];
-                if sealed {
-                    files.push((&seal_name, text.as_bytes()));
-                }
-                replace_all(directory, &partition.dir, &files)
+                let name = seal_file_name(base);
+                let seal = sealed.then_some((name.as_str(), text.as_bytes()));
+                seal::put(directory, &partition.dir, base, &bytes, seal)
             }
         };
         if written.is_err() {
@@ -195,7 +185,7 @@ impl Writer {
 
 /// Removes the index files and the seal of segment `base`, which is empty: it needs none.
 fn forget_files(directory: &dyn Directory, dir: &Path, base: Offset) -> io::Result<()> {
-    let names = [FileKind::OffsetIndex, FileKind::TimeIndex]
+    let names = [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TxnIndex]
         .map(|kind| segment_file_name(base, kind))
         .into_iter()
         .chain([seal_file_name(base)]);

@@ -21,8 +21,9 @@ use crate::format::{FileKind, segment_file_name};
 use crate::ids::{Offset, Position};
 use crate::int::{u32_saturated, u64_from, usize_from};
 use crate::mutant::{self, Mutant};
+use crate::segment::files::remove_file;
 use crate::segment::replace::{read_small, replace_all, write_full};
-use crate::segment::seal::{FileSum, Identity, Seal, seal_file_name};
+use crate::segment::seal::{Identity, Seal, seal_file_name};
 use crate::segment::walk::read_full;
 use crate::segment::watermark::Watermark;
 
@@ -148,10 +149,11 @@ fn rebuild_indexes(
     has_producers: bool,
 ) -> Result<u32, Rebuild> {
     let base = scanned.segment.base();
-    let (seal, offsets, times) = {
+    let (seal, indexes) = {
         let mut indexes = scanned.segment.index().write();
         indexes.finish();
-        let (offsets, times) = (indexes.offsets().to_bytes(), indexes.times().to_bytes());
+        let bytes = indexes.to_bytes();
+        let (index, times, txns) = bytes.sums();
         let seal = scanned.sum.map(|log| Seal {
             base,
             next: scanned.next,
@@ -159,19 +161,16 @@ fn rebuild_indexes(
             first_timestamp: indexes.first_timestamp(),
             largest: indexes.times().max(),
             log,
-            index: FileSum::of(&offsets),
-            times: FileSum::of(&times),
-            txns: None,
+            index,
+            times,
+            txns,
             has_producers,
         });
-        (seal, offsets, times)
+        (seal, bytes)
     };
     let seal = seal.map(|seal| seal.to_text(identity)).unwrap_or_default();
-    let files = [
-        (segment_file_name(base, FileKind::OffsetIndex), offsets.as_slice()),
-        (segment_file_name(base, FileKind::TimeIndex), times.as_slice()),
-        (seal_file_name(base), seal.as_bytes()),
-    ];
+    let mut files: Vec<(String, &[u8])> = indexes.files(base).collect();
+    files.push((seal_file_name(base), seal.as_bytes()));
     // A file that cannot be read is as good as none.
     let differs = |name: &str, bytes: &[u8]| {
         read_small(directory, &dir.join(name)).ok().flatten().is_none_or(|found| found != bytes)
@@ -183,6 +182,12 @@ fn rebuild_indexes(
         .filter(|(name, bytes)| differs(name, bytes))
         .collect();
     let failed = |what, error| Fault::io(FaultKind::Write, scanned.segment.path(), what, error);
+    let transactions = segment_file_name(base, FileKind::TxnIndex);
+    if files.iter().all(|(name, _)| *name != transactions) {
+        remove_file(directory, &dir.join(transactions)).map_err(|error| {
+            Rebuild::Failed(failed("a stale transaction index cannot be removed", error))
+        })?;
+    }
     if seal.is_empty() {
         // It cannot be vouched for, and what an older seal says must not be.
         match directory.unlink(&dir.join(seal_file_name(base))) {
