@@ -37,10 +37,10 @@ pub use disk::{DirectIo, Engine, EngineInUse, EngineInfo};
 pub use error::{AppendError, Fault, FaultKind, NotAppended};
 pub use ids::{Offset, TopicName, TopicPartition};
 pub use log::{
-    Appended, CloseError, FetchError, FetchLimits, Fetched, FetchedRecords, IsolationLevel, Log,
-    LogInfo, LogState, MarkerDecides, OffsetAndTimestamp, OpenError, Recovered, Retained,
-    SegmentInfo, Store, StoreBuilder, Tail, TailStream, Ticket, TopicError, TopicInfo, TrimError,
-    Usage, Verified,
+    Appended, CloseError, DirectoryInfo, Event, EventListener, FetchError, FetchLimits, Fetched,
+    FetchedRecords, IsolationLevel, Log, LogInfo, LogState, MarkerDecides, OffsetAndTimestamp,
+    OpenError, PartitionInfo, Recovered, Retained, SegmentInfo, Store, StoreBuilder, StoreInfo,
+    Tail, TailStream, Ticket, TopicError, TopicInfo, TrimError, Usage, Verified,
 };
 pub use model::producers::{ProducerInfo, RememberedBatch};
 pub use model::verification::VerificationGuard;

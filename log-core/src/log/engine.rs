@@ -12,17 +12,20 @@
 //! With I/O in flight it sleeps in the disk's queue instead, and the bell is not enough to wake it:
 //! whoever rings then calls the queue's waker too.
 
+use core::any::Any;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use core::task::Waker;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, Weak};
 
 use crossbeam::queue::SegQueue;
 use parking_lot::Mutex;
 
+use super::events::Events;
 use super::maintain::Maintenance;
 use super::partition::Partition;
 use super::ticket::{Answer, in_callback};
@@ -32,12 +35,14 @@ use crate::config::{Drive, Settings};
 use crate::disk::pool::{FilePool, open_files_default};
 use crate::disk::{Completion, Directory, Disk};
 use crate::entropy::Entropy;
-use crate::error::Fault;
+use crate::error::{Fault, FaultKind};
 use crate::int::u64_from;
 
 /// How often, and how long each time, a queue that failed is asked for what it had in flight.
 const LAST_WAITS_MAX: u32 = 20;
 const LAST_WAIT: Duration = Duration::from_millis(100);
+/// Time between two tries to get a queue after the last one was lost.
+const QUEUE_RETRY: Duration = Duration::from_millis(100);
 
 /// What the partitions of a store have in common.
 pub(crate) struct Shared {
@@ -47,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) drive: Drive,
     pub(crate) counters: Counters,
+    pub(crate) events: Events,
     /// Segments and watermarks, open while they are used.
     pub(crate) files: Arc<FilePool>,
     pub(crate) maintenance: Maintenance,
@@ -71,6 +77,7 @@ impl Shared {
         entropy: Arc<dyn Entropy>,
         settings: Settings,
         drive: Drive,
+        events: Events,
     ) -> io::Result<Arc<Self>> {
         let engine = match drive {
             Drive::Manual => Some(Engine::new(directory.turn_disk()?)),
@@ -86,6 +93,7 @@ impl Shared {
             settings,
             drive,
             counters: Counters::default(),
+            events,
             maintenance: Maintenance::default(),
             ready: SegQueue::new(),
             bell: Signal::default(),
@@ -132,13 +140,15 @@ impl Shared {
         if in_callback() {
             return false;
         }
-        match &mut *self.engine.lock() {
+        let busy = match &mut *self.engine.lock() {
             Some(engine) => {
                 let step = engine.step(self);
                 step.progress || engine.disk.in_flight() > 0
             }
             None => false,
-        }
+        };
+        self.events.give();
+        busy
     }
 
     /// Lets go of a partition whose life is over: whoever does the I/O looks once more.
@@ -166,8 +176,45 @@ impl Shared {
         self.ring();
     }
 
-    /// The I/O thread's life.
-    pub(crate) fn run(&self, mut engine: Engine) {
+    /// The I/O thread's life. A panic, which is a bug of ours or of a disk that was given, ends what
+    /// every partition was doing, and not the thread: what is reopened goes on with another queue.
+    pub(crate) fn run(&self, engine: Engine) {
+        let mut next = Some(engine);
+        while let Some(engine) = next.take() {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run_engine(engine))) {
+                self.polling.store(false, Ordering::Relaxed);
+                next = self.recover_from(&*panic);
+            }
+        }
+        self.events.give();
+        self.ended.raise();
+    }
+
+    /// Takes every partition offline, and makes another queue.
+    fn recover_from(&self, panic: &(dyn Any + Send)) -> Option<Engine> {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let what = format!("the I/O thread panicked, a bug: {}", text.unwrap_or("no message"));
+        for partition in self.maintenance.all() {
+            let fault = Fault::new(FaultKind::Bug, &partition.dir, what.clone());
+            let mut answers = Vec::new();
+            partition.lose(&fault, &mut answers);
+            answers.into_iter().for_each(Answer::give);
+        }
+        self.events.give();
+        loop {
+            match self.directory.turn_disk() {
+                Ok(disk) => return Some(Engine::new(disk)),
+                Err(_) if self.stopping.load(Ordering::Acquire) => return None,
+                Err(_not_yet) => {
+                    let again = self.clock.tick().after(QUEUE_RETRY);
+                    self.clock.wait(&self.bell, self.bell.seen(), Some(again));
+                }
+            }
+        }
+    }
+
+    fn run_engine(&self, mut engine: Engine) {
         if let Some(waker) = engine.disk.waker() {
             // There is one I/O thread: nobody has set it before.
             let _set = self.waker.set(waker);
@@ -176,6 +223,7 @@ impl Shared {
             let seen = self.bell.seen();
             let stopping = self.stopping.load(Ordering::Acquire);
             let step = engine.step(self);
+            self.events.give();
             if step.progress {
                 continue;
             }
@@ -190,7 +238,6 @@ impl Shared {
             let next = step.next.into_iter().chain([self.maintenance_due()]).min();
             self.clock.wait(&self.bell, seen, next);
         }
-        self.ended.raise();
     }
 
     /// Sleeps in the disk's queue until something completes, comes, or `next` is reached.
@@ -334,7 +381,7 @@ impl Engine {
     fn fail_all(&mut self, shared: &Shared, error: &io::Error) {
         for partition in self.partitions.values() {
             let what = format!("the disk's queue failed: {error}");
-            let fault = Fault::new(crate::error::FaultKind::Stopped, &partition.dir, what);
+            let fault = Fault::new(FaultKind::Stopped, &partition.dir, what);
             let mut answers = Vec::new();
             partition.take_offline(&mut partition.writer.lock(), &fault, &mut answers);
             answers.into_iter().for_each(Answer::give);

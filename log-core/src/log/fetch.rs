@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::events::Event;
 use super::head::{LogState, Reach};
 use super::partition::Partition;
 use crate::config::Visibility;
@@ -138,11 +139,7 @@ pub enum FetchError {
     },
     /// The records there are damaged, or the device cannot read them (`CORRUPT_MESSAGE`); the log
     /// goes on behind them.
-    #[error(
-        "{partition}: offsets {} to {} are damaged: {}, bytes {} to {}: {}; the log goes on at {}",
-        damage.offsets.start, damage.offsets.end, damage.path.display(), damage.positions.start,
-        damage.positions.end, damage.reason, damage.offsets.end
-    )]
+    #[error("{partition}: {damage}; the log goes on at {}", damage.offsets.end)]
     Corrupt {
         /// The partition.
         partition: TopicPartition,
@@ -260,6 +257,7 @@ impl Partition {
             let failed = matches!(found, Err(FetchError::Corrupt { .. }));
             let deleted = failed && self.head.lock().frontiers.log_start() > start;
             if !(truncated || deleted) {
+                self.shared.events.give();
                 return found;
             }
         }
@@ -459,7 +457,15 @@ impl Partition {
         let cut = head.segments.iter().all(|held| !core::ptr::eq(Arc::as_ptr(held), segment))
             || !self.truncations.load(Ordering::Acquire).is_multiple_of(2);
         if !cut && !head.damage.contains(&damage) {
+            let before = head.shown();
             head.damage.push(damage.clone());
+            self.shared.events.post(|| {
+                let (partition, damage) = (self.name.clone(), Box::new(damage.clone()));
+                Event::Damage { partition, damage }
+            });
+            if matches!(before, LogState::Online) {
+                self.state_changed(before, head.shown());
+            }
         }
         damage
     }

@@ -1,12 +1,12 @@
 //! A handle on one partition: append, fetch, follow.
 
 use core::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::fetch::{FetchError, FetchLimits, Fetched, IsolationLevel, Verified};
 use super::follow::{Tail, TailStream};
 use super::head::{Head, LogState};
+use super::info::LogInfo;
 use super::partition::{Offsets, Partition, Prepared};
 use super::store::StoreInner;
 use super::ticket::{Appended, Ticket, in_callback, reentrant};
@@ -20,7 +20,6 @@ use crate::format::{
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TimestampMs, TopicPartition};
 use crate::int::{u64_from, usize_from_u32};
 use crate::model::producers::ProducerInfo;
-use crate::segment::recover::Damage;
 use crate::segment::walk::BATCH_BYTES_LIMIT;
 
 /// One partition of a store: an ordered, durable sequence of record batches.
@@ -268,27 +267,16 @@ impl Log {
         self.partition.head.lock().producers.largest_id()
     }
 
+    /// What the partition can do right now.
+    #[must_use]
+    pub fn state(&self) -> LogState {
+        self.partition.head.lock().shown()
+    }
+
     /// State, ends, segments and damage as of now.
     #[must_use]
     pub fn info(&self) -> LogInfo {
-        let head = self.partition.head.lock();
-        let segments = head.segments.iter().map(|segment| SegmentInfo {
-            base_offset: segment.base(),
-            path: segment.path().to_owned(),
-            bytes: segment.end().unwrap_or(head.end).get(),
-        });
-        LogInfo {
-            state: head.state.clone(),
-            log_start_offset: head.frontiers.log_start(),
-            high_watermark: head.frontiers.durable(),
-            written_offset: head.frontiers.written(),
-            log_end_offset: head.frontiers.log_end(),
-            leader_epoch: head.leader_epoch,
-            segments: segments.collect(),
-            damage: head.damage.clone(),
-            producers_count: head.producers.len(),
-            producers_bytes: head.producers.memory_bytes(),
-        }
+        self.partition.info()
     }
 
     /// Reads and checks every batch a reader can see.
@@ -339,44 +327,6 @@ impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Log").field(&self.partition.name.to_string()).finish()
     }
-}
-
-/// What a partition looks like from outside.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct LogInfo {
-    /// What it can do.
-    pub state: LogState,
-    /// The first offset that can be read.
-    pub log_start_offset: Offset,
-    /// The first offset that is not durable yet.
-    pub high_watermark: Offset,
-    /// The first offset that the kernel has not reported written.
-    pub written_offset: Offset,
-    /// The next offset to be given.
-    pub log_end_offset: Offset,
-    /// Stamped on batches appended here.
-    pub leader_epoch: LeaderEpoch,
-    /// In ascending order; the last takes appends.
-    pub segments: Vec<SegmentInfo>,
-    /// What cannot be read.
-    pub damage: Vec<Damage>,
-    /// Producers that are remembered.
-    pub producers_count: u32,
-    /// Bytes of memory they take.
-    pub producers_bytes: usize,
-}
-
-/// What a segment looks like from outside.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct SegmentInfo {
-    /// Offset of its first record.
-    pub base_offset: Offset,
-    /// Its log file.
-    pub path: PathBuf,
-    /// Bytes of batches in it, accepted ones included.
-    pub bytes: u32,
 }
 
 /// The rules for what a client may append (Kafka `LogValidator.validateBatch`).

@@ -10,6 +10,7 @@
 //! Invariant: an offset is given only to bytes whose space is secured (S1), so nothing accepted is
 //! ever taken back.
 
+use core::fmt;
 use core::task::Waker;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -37,7 +38,10 @@ pub enum LogState {
     Online,
     /// No space: reads go on, appends are refused until space returns.
     Full,
-    /// Damaged below its durable end: reads go on around it, appends are refused.
+    /// Damage was met while reading: reads go on around it, and so do appends.
+    Damaged(Fault),
+    /// Found damaged below its durable end when it was opened: reads go on around it, appends are
+    /// refused. Deleting or truncating what is damaged ends it, at the next opening.
     ReadOnly(Fault),
     /// A fault: what is durable can be read; reopen the partition to go on.
     Offline(Fault),
@@ -47,6 +51,21 @@ pub enum LogState {
     Deleted,
     /// The store is closed.
     Closed,
+}
+
+impl fmt::Display for LogState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Online => f.write_str("online"),
+            Self::Full => f.write_str("full"),
+            Self::Damaged(fault) => write!(f, "damaged ({fault})"),
+            Self::ReadOnly(fault) => write!(f, "read-only because it is damaged ({fault})"),
+            Self::Offline(fault) => write!(f, "offline ({fault})"),
+            Self::Stale => f.write_str("replaced by a reopened one"),
+            Self::Deleted => f.write_str("deleted"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
 }
 
 /// A mark and the segment its position counts in.
@@ -100,11 +119,19 @@ impl Head {
         self.segments.last()
     }
 
+    /// The state as users see it: what was met while reading counts, too.
+    pub(crate) fn shown(&self) -> LogState {
+        match (&self.state, self.damage.first()) {
+            (LogState::Online, Some(damage)) => LogState::Damaged(damage.fault()),
+            (state, _) => state.clone(),
+        }
+    }
+
     /// Refuses an append that the state forbids. A full partition is let through: whether there is
     /// space again shows when it is asked for.
     pub(crate) fn admit(&self) -> Result<(), NotAppended> {
         match &self.state {
-            LogState::Online | LogState::Full => Ok(()),
+            LogState::Online | LogState::Damaged(_) | LogState::Full => Ok(()),
             LogState::ReadOnly(fault) => Err(NotAppended::Damaged(fault.clone())),
             LogState::Offline(fault) => Err(NotAppended::Offline(fault.clone())),
             LogState::Stale => Err(NotAppended::Stale),

@@ -31,7 +31,8 @@ impl Maintenance {
         self.partitions.lock().push(Arc::downgrade(partition));
     }
 
-    fn all(&self) -> Vec<Arc<Partition>> {
+    /// Every partition that is open.
+    pub(crate) fn all(&self) -> Vec<Arc<Partition>> {
         let mut watched = self.partitions.lock();
         watched.retain(|partition| partition.strong_count() > 0);
         watched.iter().filter_map(Weak::upgrade).collect()

@@ -17,14 +17,16 @@
 //! 5. a segment's index            short
 //! 6. a segment's `gone`           held while index files are put in place for it
 //!
-//! Answers (callbacks, wakers) are given once all of them are let go.
+//! Answers (callbacks, wakers) and events are given once all of them are let go.
 
 mod clean;
 mod engine;
+mod events;
 mod fetch;
 mod follow;
 mod handle;
 mod head;
+mod info;
 mod maintain;
 mod open;
 mod partition;
@@ -39,10 +41,12 @@ mod truncate;
 mod writer;
 
 pub use engine::Usage;
+pub use events::{Event, EventListener};
 pub use fetch::{FetchError, FetchLimits, Fetched, FetchedRecords, IsolationLevel, Verified};
 pub use follow::{Tail, TailStream};
-pub use handle::{Log, LogInfo, SegmentInfo};
+pub use handle::Log;
 pub use head::LogState;
+pub use info::{DirectoryInfo, LogInfo, PartitionInfo, SegmentInfo, StoreInfo};
 pub use open::{OpenError, Recovered};
 pub use store::{CloseError, Store, StoreBuilder, TopicError, TopicInfo};
 pub use ticket::{Appended, Ticket};

@@ -16,20 +16,22 @@ mod wake;
 pub(super) use wake::last_block;
 
 use core::sync::atomic::{AtomicBool, AtomicU64};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use self::producing::{Judged, Producing};
 use super::engine::Shared;
+use super::events::Event;
 use super::head::{Head, LogState};
 use super::ticket::{Answer, Appended, Ticket};
 use super::transactional::MarkerDecides;
 use super::writer::Writer;
 use crate::clock::Signal;
 use crate::config::{Durability, LiveSettings, TopicSettings};
-use crate::error::{AppendError, NotAppended};
+use crate::error::{AppendError, Fault, FaultKind, NotAppended};
 use crate::format::stamp;
 use crate::ids::{Offset, TimestampMs, TopicPartition};
 use crate::int::{u32_saturated, usize_from_u32};
@@ -331,6 +333,39 @@ impl Partition {
             }
         }
         Ok(())
+    }
+
+    /// A file that only saves time could not be written: nothing is lost.
+    pub(crate) fn cache_failed(&self, path: &Path, what: &str, error: io::Error) {
+        self.shared.counters.index_write_failed();
+        self.not_written(path, what, error);
+    }
+
+    /// The same of a snapshot of producers.
+    pub(crate) fn snapshot_failed(&self, error: io::Error) {
+        self.shared.counters.snapshot_write_failed();
+        self.not_written(&self.dir, "the producers' snapshot cannot be written", error);
+    }
+
+    fn not_written(&self, path: &Path, what: &str, error: io::Error) {
+        self.shared.events.post(|| {
+            let fault = Fault::io(FaultKind::Write, path, what, error);
+            Event::CacheNotWritten { partition: self.name.clone(), fault }
+        });
+    }
+
+    /// What no longer belongs to the log could not be removed.
+    pub(crate) fn leftover(&self, fault: impl FnOnce() -> Fault) {
+        self.shared.counters.leftover();
+        self.shared
+            .events
+            .post(|| Event::NotRemoved { partition: self.name.clone(), fault: fault() });
+    }
+
+    /// The partition's state is another one than `before`, which it was.
+    pub(crate) fn state_changed(&self, before: LogState, now: LogState) {
+        let partition = self.name.clone();
+        self.shared.events.post(|| Event::State { partition, before, now });
     }
 
     /// Tells everyone who waits for a frontier or the state; wakers are left in `answers`.

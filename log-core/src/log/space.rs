@@ -36,19 +36,19 @@ const FULL_RETRY: Duration = Duration::from_secs(1);
 impl Partition {
     /// Secures at least `bytes` of segment `base`, if that still takes appends.
     pub(crate) fn secure(&self, base: Offset, bytes: u64) -> Result<(), AppendError> {
-        in_turn(self.grow.lock(), |answers| self.secure_held(base, bytes, answers))
+        self.in_turn(self.grow.lock(), |answers| self.secure_held(base, bytes, answers))
     }
 
     /// Starts the next segment, if `incoming` still needs it.
     pub(crate) fn roll(&self, incoming: &Incoming) -> Result<(), AppendError> {
-        in_turn(self.grow.lock(), |answers| self.roll_held(incoming, answers))
+        self.in_turn(self.grow.lock(), |answers| self.roll_held(incoming, answers))
     }
 
     /// Starts a segment without a batch for it, so that all before can be deleted. Not if somebody
     /// is making space already; returns whether the active segment is empty.
     pub(crate) fn roll_empty(&self) -> Result<bool, AppendError> {
         let Some(turn) = self.grow.try_lock() else { return Ok(false) };
-        in_turn(turn, |answers| self.roll_empty_held(answers))
+        self.in_turn(turn, |answers| self.roll_empty_held(answers))
     }
 
     fn secure_held(
@@ -91,9 +91,7 @@ impl Partition {
             Ok(granted) => {
                 let mut head = self.head.lock();
                 head.secured = granted;
-                if matches!(head.state, LogState::Full) {
-                    head.state = LogState::Online;
-                }
+                self.heal(&mut head);
                 Ok(())
             }
             Err(error) => {
@@ -177,8 +175,14 @@ impl Partition {
         head.secured = secured;
         head.first_timestamp = None;
         head.created = self.shared.clock.timestamp();
+        self.heal(head);
+    }
+
+    /// There is space: a full partition is no longer full.
+    fn heal(&self, head: &mut Head) {
         if matches!(head.state, LogState::Full) {
             head.state = LogState::Online;
+            self.state_changed(LogState::Full, head.shown());
         }
     }
 
@@ -212,6 +216,9 @@ impl Partition {
         if is_full(&error) {
             let mut head = self.head.lock();
             if matches!(head.state, LogState::Online | LogState::Full) {
+                if matches!(head.state, LogState::Online) {
+                    self.state_changed(head.shown(), LogState::Full);
+                }
                 head.state = LogState::Full;
                 head.full_since = self.shared.clock.tick();
             }
@@ -221,16 +228,18 @@ impl Partition {
         self.take_offline(&mut self.writer.lock(), &fault, answers);
         NotAppended::Offline(fault).into()
     }
-}
 
-/// Runs `act` in a turn, and gives the answers that come of it once the turn is over.
-fn in_turn<T>(
-    turn: MutexGuard<'_, ()>,
-    act: impl FnOnce(&mut Vec<Answer>) -> Result<T, AppendError>,
-) -> Result<T, AppendError> {
-    let mut answers = Vec::new();
-    let done = act(&mut answers);
-    drop(turn);
-    answers.into_iter().for_each(Answer::give);
-    done
+    /// Runs `act` in a turn, and gives the answers and the news that come of it once that is over.
+    fn in_turn<T>(
+        &self,
+        turn: MutexGuard<'_, ()>,
+        act: impl FnOnce(&mut Vec<Answer>) -> Result<T, AppendError>,
+    ) -> Result<T, AppendError> {
+        let mut answers = Vec::new();
+        let done = act(&mut answers);
+        drop(turn);
+        answers.into_iter().for_each(Answer::give);
+        self.shared.events.give();
+        done
+    }
 }

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::engine::{Shared, Usage};
 use super::handle::Log;
+use super::info::{DirectoryInfo, PartitionInfo, StoreInfo};
 use super::open::{OpenError, Recovered};
 use super::partition::Partition;
 use crate::config::{Drive, TopicConfig};
@@ -201,6 +202,33 @@ impl Store {
     #[must_use]
     pub fn engine(&self) -> EngineInfo {
         self.0.chosen.info()
+    }
+
+    /// Everything there is to see of the store as of now; its partitions one after the other.
+    #[must_use]
+    pub fn info(&self) -> StoreInfo {
+        let (topics, open): (Vec<TopicInfo>, Vec<Arc<Partition>>) = {
+            let map = self.0.map.lock();
+            let topics = map.topics.iter().map(|(name, topic)| topic.info(name)).collect();
+            (topics, map.partitions().map(|(.., open)| Arc::clone(open)).collect())
+        };
+        let partitions = open.iter().map(|open| PartitionInfo {
+            partition: open.name.clone(),
+            path: open.dir.clone(),
+            log: open.info(),
+        });
+        let directories = vec![DirectoryInfo {
+            path: self.0.root.clone(),
+            offline: None,
+            partitions_count: open.len(),
+        }];
+        StoreInfo {
+            directories,
+            topics,
+            partitions: partitions.collect(),
+            engine: self.engine(),
+            usage: self.usage(),
+        }
     }
 
     /// Counts of what the store did.

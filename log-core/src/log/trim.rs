@@ -15,12 +15,13 @@ use std::sync::Arc;
 
 use parking_lot::MutexGuard;
 
+use super::events::Event;
 use super::handle::Log;
 use super::head::LogState;
 use super::partition::Partition;
 use super::ticket::{Answer, in_callback, reentrant};
 use super::writer::Writer;
-use crate::error::{AppendError, Fault, NotAppended};
+use crate::error::{AppendError, Fault, FaultKind, NotAppended};
 use crate::ids::{Offset, TimestampMs};
 use crate::log::open::write_epochs;
 use crate::model::retention::{Held, Limits, Plan, plan};
@@ -263,9 +264,9 @@ impl Partition {
         };
         // The next open cuts them at the log's start anyway.
         if let Some(epochs) = epochs
-            && write_epochs(&*self.shared.directory, &self.dir, &epochs).is_err()
+            && let Err(fault) = write_epochs(&*self.shared.directory, &self.dir, &epochs)
         {
-            self.shared.counters.leftover();
+            self.leftover(|| fault);
         }
         Ok(())
     }
@@ -288,21 +289,28 @@ impl Partition {
             dead.let_go();
             // Whoever reads it goes on: a file that is opened by its name when it is used has to be
             // open before it loses that. Where it cannot be, its readers hear that it was deleted.
-            if Arc::strong_count(&dead) > 1 && dead.file().pin().is_err() {
-                self.shared.counters.leftover();
+            if Arc::strong_count(&dead) > 1
+                && let Err(error) = dead.file().pin()
+            {
+                let what = "a deleted segment cannot be held open for those who read it";
+                self.leftover(|| Fault::io(FaultKind::Read, dead.path(), what, error));
             }
             dropped.bytes_deleted += dead.end().map_or(0, |end| u64::from(end.get()));
             // Nobody reads it any more: what cannot be removed now is removed at the next open.
-            if remove_segment(&*self.shared.directory, &self.dir, dead.base()).is_err() {
-                self.shared.counters.leftover();
+            let removed = remove_segment(&*self.shared.directory, &self.dir, dead.base());
+            if let Err(error) = removed {
+                let what = "a deleted segment cannot be removed";
+                self.leftover(|| Fault::io(FaultKind::Directory, dead.path(), what, error));
             }
         }
         if dropped.segments_deleted > 0 {
-            let synced = self.shared.directory.sync_dir(&self.dir);
-            if synced.is_err() {
-                self.shared.counters.leftover();
+            if let Err(error) = self.shared.directory.sync_dir(&self.dir) {
+                let what = "the removal of segments cannot be made durable";
+                self.leftover(|| Fault::io(FaultKind::Directory, &self.dir, what, error));
             }
             self.shared.counters.retained(&dropped);
+            let partition = self.name.clone();
+            self.shared.events.post(|| Event::Retained { partition, retained: dropped });
         }
         dropped
     }
@@ -312,6 +320,7 @@ impl Partition {
     fn give_back(&self, writer: MutexGuard<'_, Writer>, answers: Vec<Answer>) {
         drop(writer);
         answers.into_iter().for_each(Answer::give);
+        self.shared.events.give();
         if self.head.lock().oldest_unflushed.is_some() {
             self.notify();
         }
@@ -321,7 +330,7 @@ impl Partition {
 /// Refuses what the state forbids. A full partition can be trimmed: that is how it heals.
 pub(super) fn check_state(state: &LogState) -> Result<(), TrimError> {
     match state {
-        LogState::Online | LogState::Full | LogState::ReadOnly(_) => Ok(()),
+        LogState::Online | LogState::Full | LogState::Damaged(_) | LogState::ReadOnly(_) => Ok(()),
         LogState::Offline(fault) => Err(TrimError::Offline(fault.clone())),
         LogState::Stale => Err(TrimError::Stale),
         LogState::Deleted => Err(TrimError::Deleted),

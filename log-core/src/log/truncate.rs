@@ -102,6 +102,7 @@ impl Partition {
         self.wake_readers(&mut answers);
         drop(turn);
         answers.into_iter().for_each(Answer::give);
+        self.shared.events.give();
         self.notify();
         done
     }

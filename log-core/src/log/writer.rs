@@ -331,6 +331,13 @@ impl Partition {
         }
     }
 
+    /// The same after whoever did the I/O was lost, and with it the news of what was in flight.
+    pub(crate) fn lose(&self, fault: &Fault, answers: &mut Vec<Answer>) {
+        let mut writer = self.writer.lock();
+        writer.in_flight.clear();
+        self.take_offline(&mut writer, fault, answers);
+    }
+
     /// Nothing more is written; what is durable stays readable.
     pub(crate) fn take_offline(
         &self,
@@ -339,7 +346,13 @@ impl Partition {
         answers: &mut Vec<Answer>,
     ) {
         writer.offline = true;
-        self.head.lock().fail(LogState::Offline(fault.clone()), fault, answers);
+        let now = LogState::Offline(fault.clone());
+        let mut head = self.head.lock();
+        if !matches!(head.state, LogState::Offline(_)) {
+            self.state_changed(head.shown(), now.clone());
+        }
+        head.fail(now, fault, answers);
+        drop(head);
         self.wake_readers(answers);
     }
 }

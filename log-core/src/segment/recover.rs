@@ -12,6 +12,7 @@
 //! it leaves is scanned to the same result (D11). Kafka's `LogLoader` and `LogSegment.recover` cut
 //! at every bad place, because a replica has the rest; a log on one machine may not.
 
+use core::fmt;
 use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -51,6 +52,31 @@ pub struct Damage {
     pub positions: Range<u64>,
     /// What was found there, in prose.
     pub reason: String,
+}
+
+impl Damage {
+    /// The same as a fault.
+    pub(crate) fn fault(&self) -> Fault {
+        let Range { start, end } = self.offsets;
+        let what = format!("offsets {start} to {end}: {}", self.reason);
+        Fault::at(FaultKind::Damage, &self.path, self.positions.start, what)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (offsets, positions) = (&self.offsets, &self.positions);
+        write!(
+            f,
+            "offsets {} to {} are damaged: {}, bytes {} to {}: {}",
+            offsets.start,
+            offsets.end,
+            self.path.display(),
+            positions.start,
+            positions.end,
+            self.reason
+        )
+    }
 }
 
 /// A segment file found in the directory.

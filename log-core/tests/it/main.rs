@@ -9,6 +9,7 @@ mod conformance;
 mod damage;
 mod ends;
 mod engines;
+mod events;
 mod io_errors;
 mod log;
 mod made_by_others;

@@ -122,15 +122,7 @@ fn head(
     producers.on_high_watermark(scan.end.offset);
     let state = match scan.damage.first() {
         None => LogState::Online,
-        Some(damage) => LogState::ReadOnly(Fault::at(
-            FaultKind::Damage,
-            &damage.path,
-            damage.positions.start,
-            format!(
-                "offsets {} to {}: {}",
-                damage.offsets.start, damage.offsets.end, damage.reason
-            ),
-        )),
+        Some(damage) => LogState::ReadOnly(damage.fault()),
     };
     let reach = Reach { segment: active.base(), mark: scan.end };
     let first_timestamp = active.index().read().first_timestamp();

@@ -4,6 +4,8 @@
 //!   open ─▶ Recovered { clean? · log start and end · what was cut, rewritten, rebuilt · damage }
 //! ```
 
+use core::fmt;
+
 use crate::ids::{LeaderEpoch, Offset, TopicPartition};
 use crate::segment::recover::Damage;
 
@@ -36,4 +38,34 @@ pub struct Recovered {
     pub leader_epoch: LeaderEpoch,
     /// What was skipped or repaired besides, in prose.
     pub warnings: Vec<String>,
+}
+
+impl Recovered {
+    /// Whether there is anything to tell: it was not closed cleanly, or is not as it was.
+    pub(crate) fn is_news(&self) -> bool {
+        !self.clean || !self.damage.is_empty() || !self.warnings.is_empty()
+    }
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.clean { "as it was closed" } else { "recovered" };
+        write!(
+            f,
+            "{}: {how}, offsets {} to {}; {} bytes read, {} cut off, {} indexes rebuilt",
+            self.partition,
+            self.log_start_offset,
+            self.log_end_offset,
+            self.bytes_read,
+            self.bytes_cut,
+            self.indexes_rebuilt
+        )?;
+        for damage in &self.damage {
+            write!(f, "; {damage}")?;
+        }
+        for warning in &self.warnings {
+            write!(f, "; {warning}")?;
+        }
+        Ok(())
+    }
 }

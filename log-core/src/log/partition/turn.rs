@@ -86,6 +86,7 @@ impl Partition {
         self.run_turn(&mut writer, &mut answers, |_| false);
         drop(writer);
         answers.into_iter().for_each(Answer::give);
+        self.shared.events.give();
     }
 
     /// Takes the flush turn if nobody has it, until `enough`: the fastest way to one small durable
@@ -99,6 +100,7 @@ impl Partition {
         let later = self.run_turn(&mut writer, &mut answers, enough);
         drop(writer);
         answers.into_iter().for_each(Answer::give);
+        self.shared.events.give();
         // Looked at after the turn was given back: an append that came in between found it taken,
         // and so did the I/O thread.
         let left = self.head.lock().oldest_unflushed.is_some();

@@ -1,5 +1,6 @@
 //! Settings, and the opening of a directory with them.
 
+use core::fmt;
 use core::time::Duration;
 use std::io;
 use std::path::Path;
@@ -18,6 +19,7 @@ use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Fault, FaultKind};
 use crate::log::clean;
 use crate::log::engine::{self, Shared};
+use crate::log::events::{Event, EventListener, Events};
 use crate::log::open::OpenError;
 
 /// A store's settings on their way to [`StoreBuilder::open`].
@@ -31,6 +33,17 @@ pub struct StoreBuilder {
     entropy: Option<Arc<dyn Entropy>>,
     engine: Engine,
     direct_io: DirectIo,
+    listener: Option<Listener>,
+}
+
+/// Who is told what happens.
+#[derive(Clone)]
+struct Listener(Arc<dyn EventListener>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl StoreBuilder {
@@ -44,6 +57,12 @@ impl StoreBuilder {
     /// Whether segment writes go past the page cache, where no [`StoreBuilder::directory`] is given.
     pub const fn direct_io(mut self, direct_io: DirectIo) -> Self {
         self.direct_io = direct_io;
+        self
+    }
+
+    /// Who is told what happens in the store by itself, from its opening on.
+    pub fn event_listener(mut self, listener: impl EventListener + 'static) -> Self {
+        self.listener = Some(Listener(Arc::new(listener)));
         self
     }
 
@@ -235,16 +254,25 @@ impl StoreBuilder {
             None => choose(&root, self.engine, self.direct_io)
                 .map_err(failed("io_uring was asked for and cannot be had"))?,
         };
-        let shared =
-            Shared::new(Arc::clone(&chosen.directory), clock, entropy, self.settings, self.drive)
-                .map_err(failed("the disk has no queue"))?;
+        let events = Events::to(self.listener.map(|listener| listener.0));
+        let directory = Arc::clone(&chosen.directory);
+        let shared = Shared::new(directory, clock, entropy, self.settings, self.drive, events)
+            .map_err(failed("the disk has no queue"))?;
         let marker = clean::read(&*shared.directory, &root).unwrap_or_default();
         clean::remove(&*shared.directory, &root)
             .map_err(failed("the clean marker cannot be removed"))?;
-        let mut warnings = Vec::from_iter(chosen.fallback.clone());
+        let mut warnings = Vec::new();
         let identity = identify(&*shared.directory, &*shared.entropy, &root, &mut warnings);
-        let (map, more) = Opening::new(&root, &shared).topics(&marker)?;
+        let opened = Opening::new(&root, &shared).topics(&marker);
+        let (map, more) = opened.inspect_err(|_| shared.events.give())?;
         warnings.extend(more);
+        for text in &warnings {
+            shared.events.post(|| Event::Warning { text: text.clone() });
+        }
+        if let Some(reason) = &chosen.fallback {
+            shared.events.post(|| Event::Fallback { reason: reason.clone() });
+            warnings.insert(0, reason.clone());
+        }
         if self.drive == Drive::Thread {
             start_thread(&shared).map_err(failed("the I/O thread cannot be started"))?;
         }
@@ -262,6 +290,7 @@ impl StoreBuilder {
             warnings,
             chosen,
         };
+        inner.shared.events.give();
         Ok(Store(Arc::new(inner)))
     }
 }

@@ -139,6 +139,7 @@ impl StoreInner {
         let mut answers = Vec::new();
         partition.wake_readers(&mut answers);
         answers.into_iter().for_each(Answer::give);
+        self.shared.events.give();
         let closed = |(end, active)| Closed { partition: Arc::clone(partition), end, active };
         finished.map(|end| end.map(closed))
     }

@@ -22,6 +22,7 @@ use crate::format::name::{DirectoryName, DirectoryState};
 use crate::ids::{TopicId, TopicName, TopicPartition};
 use crate::log::clean;
 use crate::log::engine::Shared;
+use crate::log::events::Event;
 use crate::log::open::{OpenError, Opened, Request, open};
 use crate::segment::replace::read_small;
 
@@ -187,6 +188,9 @@ impl<'a> Opening<'a> {
             });
         }
         self.shared.maintenance.watch(&partition);
+        if recovered.is_news() {
+            self.shared.events.post(|| Event::Recovered(Box::new(recovered.clone())));
+        }
         topic.partitions.insert(name.partition(), partition);
         self.map.recovered.push(recovered);
         Ok(())

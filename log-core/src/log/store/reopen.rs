@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::{Store, StoreInner};
 use crate::error::{Fault, FaultKind};
 use crate::ids::TopicPartition;
+use crate::log::events::Event;
 use crate::log::handle::Log;
 use crate::log::head::LogState;
 use crate::log::open::{OpenError, Request, open};
@@ -35,39 +36,58 @@ impl Store {
             return Err(OpenError::Closed);
         }
         let old = self.0.known(partition)?;
+        let before = old.head.lock().shown();
         old.retire(LogState::Stale, "the partition was reopened before this was durable");
         self.0.await_idle(&old);
-        let _turn = self.0.changes.lock();
-        let now = self.0.known(partition)?;
-        if !Arc::ptr_eq(&old, &now) {
-            // Somebody else was as quick.
-            return Ok(Log::new(now, Arc::clone(&self.0)));
-        }
-        let opened = open(&Request {
-            shared: &self.0.shared,
-            name: partition.clone(),
-            dir: old.dir.clone(),
-            slot: self.0.map.lock().take_slot(),
-            settings: old.settings.get(),
-            clean: None,
-            new_topic_id: self.0.new_topic_id(),
-            reopened: true,
-        });
-        let opened = opened.inspect_err(|error| old.head.lock().state = offline(&old, error))?;
-        self.0.shared.forget(&old);
-        self.0.shared.maintenance.watch(&opened.partition);
-        let mut map = self.0.map.lock();
-        if let Some(topic) = map.topics.get_mut(partition.topic()) {
-            topic.partitions.insert(partition.partition(), Arc::clone(&opened.partition));
-        }
-        map.recovered.retain(|recovered| recovered.partition != *partition);
-        map.recovered.push(opened.recovered);
-        drop(map);
-        Ok(Log::new(opened.partition, Arc::clone(&self.0)))
+        let turn = self.0.changes.lock();
+        let opened = self.0.open_anew(&old, before);
+        drop(turn);
+        self.0.shared.events.give();
+        Ok(Log::new(opened?, Arc::clone(&self.0)))
     }
 }
 
 impl StoreInner {
+    /// Opens `old` anew, which was `before` and is retired, and puts the new one in its place.
+    fn open_anew(
+        &self,
+        old: &Arc<Partition>,
+        before: LogState,
+    ) -> Result<Arc<Partition>, OpenError> {
+        let now = self.known(&old.name)?;
+        if !Arc::ptr_eq(old, &now) {
+            // Somebody else was as quick.
+            return Ok(now);
+        }
+        let opened = open(&Request {
+            shared: &self.shared,
+            name: old.name.clone(),
+            dir: old.dir.clone(),
+            slot: self.map.lock().take_slot(),
+            settings: old.settings.get(),
+            clean: None,
+            new_topic_id: self.new_topic_id(),
+            reopened: true,
+        });
+        let opened = opened.inspect_err(|error| {
+            let now = offline(old, error);
+            old.head.lock().state = now.clone();
+            old.state_changed(before.clone(), now);
+        })?;
+        self.shared.forget(old);
+        self.shared.maintenance.watch(&opened.partition);
+        let now = opened.partition.head.lock().shown();
+        old.state_changed(before, now);
+        self.shared.events.post(|| Event::Recovered(Box::new(opened.recovered.clone())));
+        let mut map = self.map.lock();
+        if let Some(topic) = map.topics.get_mut(old.name.topic()) {
+            topic.partitions.insert(old.name.partition(), Arc::clone(&opened.partition));
+        }
+        map.recovered.retain(|recovered| recovered.partition != old.name);
+        map.recovered.push(opened.recovered);
+        Ok(opened.partition)
+    }
+
     fn known(&self, partition: &TopicPartition) -> Result<Arc<Partition>, OpenError> {
         let map = self.map.lock();
         if map.closed {

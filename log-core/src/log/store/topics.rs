@@ -315,7 +315,7 @@ impl Topic {
         self.partitions.last_key_value().map_or(0, |(last, _)| last + 1)
     }
 
-    fn info(&self, name: &TopicName) -> TopicInfo {
+    pub(super) fn info(&self, name: &TopicName) -> TopicInfo {
         let (id, config) = (self.id, self.config);
         TopicInfo { name: name.clone(), id, partitions: self.count(), config }
     }

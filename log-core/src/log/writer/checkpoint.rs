@@ -158,8 +158,10 @@ impl Writer {
         self.sums.covered = log.bytes;
         self.sums.size = u64_from(bytes.len() + text.len());
         let (directory, dir) = (&*partition.shared.directory, partition.dir.as_path());
-        if seal::put(directory, dir, base, &bytes, Some((FILE_NAME, &text))).is_err() {
-            partition.shared.counters.index_write_failed();
+        let written = seal::put(directory, dir, base, &bytes, Some((FILE_NAME, &text)));
+        if let Err(error) = written {
+            let path = dir.join(FILE_NAME);
+            partition.cache_failed(&path, "the checkpoint cannot be written", error);
         }
     }
 }

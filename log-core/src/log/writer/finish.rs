@@ -118,8 +118,8 @@ impl Writer {
         let moment = Moment { topic_id: self.topic_id, end: end.offset, last_crc: end.last_crc };
         let directory = &*partition.shared.directory;
         // A cache: without it the next open reads the log instead.
-        if snapshots::write(directory, &partition.dir, state, moment).is_err() {
-            partition.shared.counters.snapshot_write_failed();
+        if let Err(error) = snapshots::write(directory, &partition.dir, state, moment) {
+            partition.snapshot_failed(error);
         }
     }
 
@@ -141,9 +141,12 @@ impl Writer {
         if bytes == 0 {
             return Ok(None);
         }
-        let Ok(log) = self.sums.whole(&**file, bytes) else {
-            partition.shared.counters.index_write_failed();
-            return Ok(None);
+        let log = match self.sums.whole(&**file, bytes) {
+            Ok(log) => log,
+            Err(error) => {
+                partition.cache_failed(path, "the finished segment cannot be summed", error);
+                return Ok(None);
+            }
         };
         let mut indexes = self.segment.index().write();
         indexes.finish();
@@ -177,8 +180,9 @@ impl Writer {
                 seal::put(directory, &partition.dir, base, &bytes, seal)
             }
         };
-        if written.is_err() {
-            partition.shared.counters.index_write_failed();
+        if let Err(error) = written {
+            let what = "the indexes of the segment cannot be written";
+            partition.cache_failed(self.segment.path(), what, error);
         }
     }
 }
