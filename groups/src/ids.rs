@@ -86,6 +86,30 @@ id! {
     RackId
 }
 
+id! {
+    /// What kind of members a group has (`consumer`, `connect`). Cheap to clone.
+    ProtocolType
+}
+
+impl ProtocolType {
+    /// Whether members are consumers, so that what they say about themselves are subscriptions.
+    #[must_use]
+    pub fn is_consumer(&self) -> bool {
+        self.as_str() == "consumer"
+    }
+
+    /// The kind that consumers have.
+    #[must_use]
+    pub fn consumer() -> Self {
+        Self("consumer".into())
+    }
+}
+
+id! {
+    /// A way of assigning that members vote for: the name of an assignor. Cheap to clone.
+    ProtocolName
+}
+
 /// A name that a consumer keeps across restarts (`group.instance.id`). Cheap to clone.
 ///
 /// Ordered as plain text, so `"10"` stands before `"2"`.

@@ -3,14 +3,26 @@
 #![forbid(unsafe_code)]
 
 pub mod assignor;
+mod error;
+pub mod group;
 pub mod ids;
 mod int;
 mod partitions;
+mod settings;
+mod shard;
+mod state;
 pub mod subscription;
+mod timers;
+pub mod watch;
 mod wire;
 
+pub use error::GroupError;
+pub use group::Group;
 pub use log_core;
 pub use partitions::PartitionSet;
+pub use settings::{GroupSettings, Persistence, SettingsError};
+pub use shard::Shard;
+pub use state::GroupState;
 pub use subscription::{Assignment, Subscription};
 pub use txn;
 pub use wire::{TooLarge, WireError};

@@ -138,7 +138,7 @@ fn a_version_of_the_future_is_read_by_the_newest_known_layout() {
 
 /// Row 88: counts that nothing backs, text that is no UTF-8, names that are no topics.
 #[test]
-fn huge_counts_and_bad_names_are_refused_at_their_place() {
+fn row_88_huge_counts_and_bad_names_are_refused_at_their_place() {
     let mut huge = 3_i16.to_be_bytes().to_vec();
     huge.extend(i32::MAX.to_be_bytes());
     let error = Subscription::decode(&huge).unwrap_err();
@@ -165,7 +165,7 @@ fn every_cut_of_a_blob_is_refused() {
 
 proptest! {
     #[test]
-    fn any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+    fn row_88_any_bytes_get_an_answer(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let read = Subscription::decode(&bytes);
         if let Ok(read) = read {
             // What was read can be written, and is then read as the same.
@@ -176,7 +176,7 @@ proptest! {
     }
 
     #[test]
-    fn a_blob_with_a_byte_changed_gets_an_answer(pick in 0_usize..200, at in 0_usize..400, to: u8) {
+    fn row_88_a_blob_with_a_byte_changed_gets_an_answer(pick in 0_usize..200, at in 0_usize..400, to: u8) {
         let subscription = &subscriptions()[pick];
         let mut bytes = subscription.encode(VERSION_MAX).unwrap().to_vec();
         let place = at % bytes.len();

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a failure")]
 
 mod blobs;
+mod machine;
 mod strategies;
 mod vectors;
