@@ -72,6 +72,8 @@ pub struct Group {
     support: BTreeMap<ProtocolName, usize>,
     /// Topics that somebody subscribes to; `None` if that is not known.
     subscribed: Option<BTreeSet<TopicName>>,
+    /// What the leader shared out.
+    layout: Vec<(TopicName, u32)>,
     joins_parked: usize,
     syncs_awaited: usize,
     next_order: u64,
@@ -155,6 +157,7 @@ impl Group {
             pending: BTreeMap::new(),
             support: BTreeMap::new(),
             subscribed: None,
+            layout: Vec::new(),
             joins_parked: 0,
             syncs_awaited: 0,
             next_order: 0,

@@ -222,6 +222,7 @@ impl Group {
             member_id: id.clone(),
             members: if leads { self.members.iter().map(tell).collect() } else { Vec::new() },
             skip_assignment: false,
+            layout: Vec::new(),
         }
     }
 }

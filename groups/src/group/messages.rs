@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use log_core::TopicName;
 use log_core::clock::Tick;
 use log_core::ids::TimestampMs;
 
@@ -158,6 +159,10 @@ pub struct SyncRequest {
     pub protocol: Option<ProtocolName>,
     /// The leader's: who gets what. Empty from everybody else.
     pub assignments: Vec<(MemberId, Bytes)>,
+    /// The leader's: the topics it shared out, and how many partitions they had. A leader that
+    /// returns is told, and so sees what changed while it was away. Kafka's request has no such
+    /// field: from there it is empty.
+    pub layout: Vec<(TopicName, u32)>,
 }
 
 /// A member that leaves, or is removed.
@@ -313,6 +318,8 @@ pub struct Joined {
     pub members: Vec<JoinedMember>,
     /// The leader must not assign anew: it returned to a group that is stable.
     pub skip_assignment: bool,
+    /// To such a leader: what was shared out when it assigned.
+    pub layout: Vec<(TopicName, u32)>,
 }
 
 /// A member as the leader is told of it.

@@ -140,7 +140,7 @@ impl Group {
         let leads = self.leader.as_ref() == Some(id);
         let joined = match (leads, version.knows_skip_assignment()) {
             (false, _) => joined,
-            (true, true) => Joined { skip_assignment: true, ..joined },
+            (true, true) => Joined { skip_assignment: true, layout: self.layout.clone(), ..joined },
             // It must not assign anew, and knows no way to be told: it follows whom it was.
             (true, false) => Joined { leader: Some(old_id.clone()), members: Vec::new(), ..joined },
         };

@@ -47,6 +47,7 @@ impl Group {
             CompletingRebalance => {
                 self.park_sync(&id, sync.request, turn);
                 if self.leader.as_ref() == Some(&id) && !self.is_assigning() {
+                    self.layout = sync.layout;
                     self.assign(sync.assignments, turn);
                 }
                 Ok(())

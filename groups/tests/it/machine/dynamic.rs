@@ -267,7 +267,7 @@ fn p_039_one_of_three_leaves_and_the_others_make_the_next_generation() {
     let mut stage = Stage::new(GroupSettings::default());
     let mut consumers = stage.stable(3);
     let gone = consumers.remove(1);
-    let left = stage.leave(&[gone.identity.clone()]);
+    let left = stage.leave(core::slice::from_ref(&gone.identity));
     assert_eq!(stage.left(left), [Ok(())]);
     assert_eq!(stage.state(), GroupState::PreparingRebalance);
     stage.regather(&mut consumers);
@@ -360,6 +360,7 @@ fn a_sync_for_another_way_of_assigning_is_refused() {
             generation: consumers[0].generation,
             protocol_type: kind.map(|kind| groups::ids::ProtocolType::new(kind).unwrap()),
             protocol: name.map(|name| groups::ids::ProtocolName::new(name).unwrap()),
+            layout: Vec::new(),
             assignments: Vec::new(),
         }));
         assert_eq!(stage.answer(request).is_ok(), fits, "{kind:?} {name:?}");

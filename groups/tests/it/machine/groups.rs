@@ -77,8 +77,8 @@ fn p_089_only_an_empty_group_is_deleted() {
     let mut stage = Stage::new(GroupSettings::default());
     let consumers = stage.stable(1);
     let refused = stage.delete();
-    let state = GroupState::Stable;
-    assert_eq!(stage.error(refused), GroupError::NonEmptyGroup { state });
+    let full = GroupError::NonEmptyGroup { state: GroupState::Stable };
+    assert_eq!(stage.error(refused), full);
     stage.leave(&[consumers[0].identity.clone()]);
     let deleted = stage.delete();
     assert_eq!(stage.answer(deleted), &Ok(Answer::Deleted));

@@ -17,10 +17,10 @@ enum Told {
 use Told::{Code, Fine, Nothing, Waits};
 
 /// A group in each state, with a member that knows it (where there can be one).
-fn in_state(state: GroupState) -> (Stage, Group, Consumer) {
+fn in_state(wanted: GroupState) -> (Stage, Group, Consumer) {
     let mut stage = Stage::new(GroupSettings::default());
     let mut consumers = vec![Consumer::dynamic(), Consumer::dynamic()];
-    match state {
+    match wanted {
         GroupState::Empty => {
             consumers = stage.stable(1);
             stage.leave(&[consumers[0].identity.clone()]);
@@ -44,10 +44,10 @@ fn in_state(state: GroupState) -> (Stage, Group, Consumer) {
         GroupState::Dead => consumers = stage.stable(1),
     }
     let mut group = stage.take_group();
-    if state == GroupState::Dead {
+    if wanted == GroupState::Dead {
         group.on(Event::Unload, stage.now(), &mut Vec::new());
     }
-    assert_eq!(group.state(), state);
+    assert_eq!(group.state(), wanted);
     (stage, group, consumers.swap_remove(0))
 }
 

@@ -314,6 +314,7 @@ impl Stage {
             protocol_type: None,
             protocol: None,
             assignments: given.iter().map(one).collect(),
+            layout: Vec::new(),
         })
     }
 

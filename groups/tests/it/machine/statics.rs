@@ -118,18 +118,15 @@ fn a_rebalance_that_overtakes_the_record_of_a_return_answers_its_join() {
         let (write, _) = stage.writes.pop().unwrap();
         let third = stage.join(&Consumer::with_instance("C"));
         stage.send(Event::Written { write, outcome });
-        match outcome {
-            WriteOutcome::Durable => {
-                assert!(stage.waits(join));
-                stage.join(&consumers[0]);
-                assert_eq!(stage.joined(join).generation.get(), 2);
-            }
-            _ => {
-                assert_eq!(stage.error(join), GroupError::CoordinatorNotAvailable);
-                let old = stage.join(&consumers[1]);
-                stage.join(&consumers[0]);
-                assert_eq!(stage.joined(old).generation.get(), 2);
-            }
+        if outcome == WriteOutcome::Durable {
+            assert!(stage.waits(join));
+            stage.join(&consumers[0]);
+            assert_eq!(stage.joined(join).generation.get(), 2);
+        } else {
+            assert_eq!(stage.error(join), GroupError::CoordinatorNotAvailable);
+            let old = stage.join(&consumers[1]);
+            stage.join(&consumers[0]);
+            assert_eq!(stage.joined(old).generation.get(), 2);
         }
         assert_eq!(stage.joined(third).generation.get(), 2);
     }
@@ -148,7 +145,7 @@ fn p_057_the_old_process_is_told_by_whatever_it_asks() {
     assert_eq!(stage.heartbeat(old), Err(fenced("A")));
     assert_eq!(stage.commit(old, CommitKind::Plain), Err(fenced("A")));
     assert_eq!(stage.commit(old, CommitKind::Transactional), Err(fenced("A")));
-    let left = stage.leave(&[old.identity.clone()]);
+    let left = stage.leave(core::slice::from_ref(&old.identity));
     assert_eq!(stage.left(left), [Err(fenced("A"))]);
     // Without its instance id it is merely unknown.
     let mut nameless = old.clone();

@@ -126,7 +126,7 @@ fn row_104_a_storm_of_a_thousand_members_stays_bounded_and_ends() {
     let mut causes = 1;
     for round in 0..30 {
         let pick = usize::try_from(chance.next_u64()).unwrap() % consumers.len();
-        let state = stage.state();
+        let from = stage.state();
         match chance.next_u64() % 3 {
             0 => {
                 let gone = consumers.swap_remove(pick);
@@ -145,7 +145,7 @@ fn row_104_a_storm_of_a_thousand_members_stays_bounded_and_ends() {
             }
         }
         causes += 1;
-        assert_eq!(stage.state(), GroupState::PreparingRebalance, "from {state}");
+        assert_eq!(stage.state(), GroupState::PreparingRebalance, "from {from}");
         let joins: Vec<_> = consumers.iter().map(|c| stage.join(c)).collect();
         if round % 3 == 0 {
             // Sync before the join is done, and joined but not assigned when the next one goes.
