@@ -249,13 +249,17 @@ impl<'a> Window<'a> {
         Ok(())
     }
 
+    /// Moves to `at` and reads `len` bytes from there, but for those that are held already.
     fn load(&mut self, at: u64, len: u64) -> io::Result<()> {
         let len = usize_from(len.min(self.limit.saturating_sub(at)));
+        let passed = at.checked_sub(self.start).map_or(usize::MAX, usize_from);
+        self.bytes.drain(..passed.min(self.bytes.len()));
         self.start = at;
-        self.bytes.clear();
+        let held = self.bytes.len().min(len);
         self.bytes.resize(len, 0);
-        let read = read_full(self.file, at, &mut self.bytes);
-        self.bytes.truncate(*read.as_ref().unwrap_or(&0));
+        let rest = self.bytes.get_mut(held..).unwrap_or_default();
+        let read = read_full(self.file, at + u64_from(held), rest);
+        self.bytes.truncate(held + read.as_ref().unwrap_or(&0));
         read.map(drop)
     }
 }
