@@ -11,6 +11,7 @@
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -71,6 +72,14 @@ pub enum Event {
         /// How much.
         retained: Retained,
     },
+    /// One of several directories cannot be used: its partitions are offline, or nothing new is put
+    /// there.
+    DirectoryOffline {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        fault: Fault,
+    },
     /// The way to the disk is not the one that was wished for.
     Fallback {
         /// Why, and how to change that.
@@ -103,6 +112,9 @@ impl fmt::Display for Event {
                 write!(f, "{partition}: {fault}; the next open tries again")
             }
             Self::Retained { partition, retained } => write!(f, "{partition}: {retained}"),
+            Self::DirectoryOffline { path, fault } => {
+                write!(f, "directory {} is not used: {fault}", path.display())
+            }
             Self::Fallback { reason } => f.write_str(reason),
             Self::Warning { text } => f.write_str(text),
             Self::Lost { count } => {

@@ -16,17 +16,18 @@ use parking_lot::Mutex;
 
 use super::engine::{Shared, Usage};
 use super::handle::Log;
-use super::info::{DirectoryInfo, PartitionInfo, StoreInfo};
+use super::info::{PartitionInfo, StoreInfo};
 use super::open::{OpenError, Recovered};
 use super::partition::Partition;
 use crate::config::{Drive, TopicConfig};
-use crate::disk::{Chosen, EngineInfo, Lock, MemoryDirectory};
+use crate::disk::{Chosen, EngineInfo, MemoryDirectory};
 use crate::entropy::Entropy;
 use crate::format::metadata::MetaProperties;
 use crate::ids::{TopicId, TopicName, TopicPartition};
 
 mod builder;
 mod close;
+mod directories;
 mod identity;
 mod make;
 mod opening;
@@ -36,6 +37,7 @@ mod services;
 mod topic_file;
 mod topics;
 
+use self::directories::DataDirectory;
 pub use builder::StoreBuilder;
 pub use close::CloseError;
 pub use topics::{TopicError, TopicInfo};
@@ -46,7 +48,9 @@ pub struct Store(Arc<StoreInner>);
 
 /// What the handles of a store share.
 pub(crate) struct StoreInner {
+    /// The first directory, which holds the layers' files too.
     root: PathBuf,
+    directories: Vec<DataDirectory>,
     shared: Arc<Shared>,
     /// The turn to change which topics there are.
     changes: Mutex<()>,
@@ -56,8 +60,6 @@ pub(crate) struct StoreInner {
     services: services::Services,
     /// What `meta.properties` says.
     identity: Option<MetaProperties>,
-    /// Held until the last handle is gone.
-    _lock: Box<dyn Lock>,
     warnings: Vec<String>,
     chosen: Chosen,
 }
@@ -162,7 +164,11 @@ impl Store {
         }
         match map.find(partition) {
             Some(open) => Ok(Log::new(Arc::clone(open), Arc::clone(&self.0))),
-            None => Err(TopicError::Unknown { partition: partition.clone() }),
+            None => Err(match self.0.left_out() {
+                // It may stand there.
+                Some(fault) => TopicError::Io(fault),
+                None => TopicError::Unknown { partition: partition.clone() },
+            }),
         }
     }
 
@@ -217,13 +223,8 @@ impl Store {
             path: open.dir.clone(),
             log: open.info(),
         });
-        let directories = vec![DirectoryInfo {
-            path: self.0.root.clone(),
-            offline: None,
-            partitions_count: open.len(),
-        }];
         StoreInfo {
-            directories,
+            directories: self.0.directories_info(),
             topics,
             partitions: partitions.collect(),
             engine: self.engine(),

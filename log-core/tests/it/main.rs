@@ -7,6 +7,7 @@ mod checkpoint;
 mod codecs;
 mod conformance;
 mod damage;
+mod directories;
 mod ends;
 mod engines;
 mod events;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   Locked · Settings · Unknown · Closed     nothing was touched
+//!   Duplicate                                likewise, but for the clean marker
 //!   Io · Damaged · InconsistentTopicId       this partition stays shut, others go on
 //! ```
 
@@ -54,6 +55,18 @@ pub enum OpenError {
         /// The others'.
         expected: TopicId,
     },
+    /// Two of the store's directories hold a partition of one name, and which one is right cannot be
+    /// told.
+    #[error(
+        "{partition} stands in {} and in {}: move one of them away",
+        .paths[0].display(), .paths[1].display()
+    )]
+    Duplicate {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Both of its directories.
+        paths: [PathBuf; 2],
+    },
     /// There is no such partition.
     #[error("there is no partition {partition}")]
     Unknown {
@@ -73,7 +86,11 @@ impl OpenError {
             Self::Unknown { .. } => 3,
             Self::InconsistentTopicId { .. } => 103,
             Self::Settings(_) => 42,
-            Self::Locked { .. } | Self::Io(_) | Self::Damaged { .. } | Self::Closed => 56,
+            Self::Locked { .. }
+            | Self::Duplicate { .. }
+            | Self::Io(_)
+            | Self::Damaged { .. }
+            | Self::Closed => 56,
         }
     }
 }

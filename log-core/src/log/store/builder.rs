@@ -3,21 +3,20 @@
 use core::fmt;
 use core::time::Duration;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::identity::identify;
+use super::directories::{self, DataDirectory};
 use super::opening::Opening;
 use super::services::Services;
-use super::{Store, StoreInner, owner};
+use super::{Store, StoreInner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Drive, FlushMethod, OnDamage, Settings, UnknownProducers, Visibility, millis};
 use crate::disk::{BlockingDirectory, Chosen, DirectIo, Directory, Engine, choose};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Fault, FaultKind};
-use crate::log::clean;
 use crate::log::engine::{self, Shared};
 use crate::log::events::{Event, EventListener, Events};
 use crate::log::open::OpenError;
@@ -34,6 +33,7 @@ pub struct StoreBuilder {
     engine: Engine,
     direct_io: DirectIo,
     listener: Option<Listener>,
+    directories: Vec<PathBuf>,
 }
 
 /// Who is told what happens.
@@ -57,6 +57,15 @@ impl StoreBuilder {
     /// Whether segment writes go past the page cache, where no [`StoreBuilder::directory`] is given.
     pub const fn direct_io(mut self, direct_io: DirectIo) -> Self {
         self.direct_io = direct_io;
+        self
+    }
+
+    /// Another directory for partitions, on another disk say (`log.dirs`). A new partition goes where
+    /// the fewest are. One that cannot be opened is left out: its partitions are offline until the
+    /// store is opened anew, and until then no topic is made, changed or deleted. The directory that
+    /// is given to [`StoreBuilder::open`] is the first one, and has to be there.
+    pub fn data_directory(mut self, dir: impl AsRef<Path>) -> Self {
+        self.directories.push(dir.as_ref().to_owned());
         self
     }
 
@@ -245,9 +254,9 @@ impl StoreBuilder {
             let root = root.clone();
             move |error| OpenError::Io(Fault::io(FaultKind::Directory, &root, what, error))
         };
-        make_root(&*directory, &root).map_err(failed("the store's directory cannot be made"))?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let lock = owner::lock(&*directory, &*clock, &root)?;
+        let mut directories = vec![DataDirectory::take(&*directory, &*clock, &root)?];
+        directories.extend(directories::take_others(&*directory, &*clock, &self.directories)?);
         let entropy = self.entropy.unwrap_or_else(|| Arc::new(OsEntropy));
         let chosen = match given {
             Some(directory) => Chosen::given(directory),
@@ -258,12 +267,9 @@ impl StoreBuilder {
         let directory = Arc::clone(&chosen.directory);
         let shared = Shared::new(directory, clock, entropy, self.settings, self.drive, events)
             .map_err(failed("the disk has no queue"))?;
-        let marker = clean::read(&*shared.directory, &root).unwrap_or_default();
-        clean::remove(&*shared.directory, &root)
-            .map_err(failed("the clean marker cannot be removed"))?;
         let mut warnings = Vec::new();
-        let identity = identify(&*shared.directory, &*shared.entropy, &root, &mut warnings);
-        let opened = Opening::new(&root, &shared).topics(&marker);
+        let (identity, markers) = directories::begin(&mut directories, &shared, &mut warnings)?;
+        let opened = Opening::new(&mut directories, &shared).topics(&markers);
         let (map, more) = opened.inspect_err(|_| shared.events.give())?;
         warnings.extend(more);
         for text in &warnings {
@@ -280,13 +286,13 @@ impl StoreBuilder {
         let services = Services::default();
         let inner = StoreInner {
             root,
+            directories,
             shared,
             changes: Mutex::new(()),
             closing: Mutex::new(()),
             map,
             services,
             identity,
-            _lock: lock,
             warnings,
             chosen,
         };
@@ -295,7 +301,7 @@ impl StoreBuilder {
     }
 }
 
-fn make_root(directory: &dyn Directory, root: &Path) -> io::Result<()> {
+pub(super) fn make_root(directory: &dyn Directory, root: &Path) -> io::Result<()> {
     directory.create_dir(root)?;
     match root.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => directory.sync_dir(parent),

@@ -1,6 +1,7 @@
 //! Closing: everything durable, trimmed and described, so that the next open need not scan.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
@@ -58,19 +59,22 @@ impl Store {
         let _turn = inner.closing.lock();
         let Some(partitions) = inner.begin_close() else { return Ok(()) };
         let mut faults = Vec::new();
-        let mut marker = CleanStore::new();
+        let mut closed = Vec::with_capacity(partitions.len());
         for (topic_id, partition) in &partitions {
             match inner.close_partition(partition) {
-                Ok(Some(closed)) => {
-                    marker.insert(partition.name.clone(), closed.describe(*topic_id));
-                }
+                Ok(Some(one)) => closed.push((Arc::clone(partition), one.describe(*topic_id))),
                 Ok(None) => {}
                 Err(fault) => faults.push(fault),
             }
         }
         inner.stop_thread();
-        if let Err(fault) = inner.write_markers(&marker, marker.len() == partitions.len()) {
-            faults.push(fault);
+        for one in inner.directories.iter().filter(|one| one.is_open()) {
+            let here = closed.iter().filter(|(partition, _)| one.holds(partition));
+            let marker: CleanStore =
+                here.map(|(partition, clean)| (partition.name.clone(), clean.clone())).collect();
+            let count = partitions.iter().filter(|(_, partition)| one.holds(partition)).count();
+            let written = inner.write_markers(&one.path, &marker, marker.len() == count);
+            faults.extend(written.err());
         }
         if faults.is_empty() { Ok(()) } else { Err(CloseError { faults }) }
     }
@@ -153,11 +157,11 @@ impl StoreInner {
     }
 
     /// Kafka's checkpoints, then the markers, which say that everything else is there.
-    fn write_markers(&self, marker: &CleanStore, all: bool) -> Result<(), Fault> {
+    fn write_markers(&self, root: &Path, marker: &CleanStore, all: bool) -> Result<(), Fault> {
         let directory = &*self.shared.directory;
         let failed = |error| {
             let what = "the checkpoints of a clean close cannot be written";
-            Fault::io(FaultKind::Write, &self.root, what, error)
+            Fault::io(FaultKind::Write, root, what, error)
         };
         let ends: BTreeMap<TopicPartition, Offset> =
             marker.iter().map(|(name, clean)| (name.clone(), clean.log_end)).collect();
@@ -169,10 +173,9 @@ impl StoreInner {
         for (name, entries) in
             [(RECOVERY_POINTS, &ends), (LOG_STARTS, &starts), (HIGH_WATERMARKS, &ends)]
         {
-            replace(directory, &self.root, name, offsets_text(entries).as_bytes())
-                .map_err(failed)?;
+            replace(directory, root, name, offsets_text(entries).as_bytes()).map_err(failed)?;
         }
-        clean::write(directory, &self.root, marker, all).map_err(failed)
+        clean::write(directory, root, marker, all).map_err(failed)
     }
 }
 

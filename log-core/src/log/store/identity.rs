@@ -1,7 +1,8 @@
 //! Whose a directory is: `meta.properties`, without which Kafka does not open one.
 //!
 //! ```text
-//!   not there            written, once: random cluster and directory ids, node 1
+//!   not there            written, once: random directory id; cluster and node of the store's first
+//!                        directory, or a random cluster and node 1
 //!   readable             kept for ever
 //!   anything else        left alone and named: what it said cannot be made up anew
 //! ```
@@ -27,6 +28,7 @@ pub(super) fn identify(
     directory: &dyn Directory,
     entropy: &dyn Entropy,
     root: &Path,
+    first: Option<&MetaProperties>,
     warnings: &mut Vec<String>,
 ) -> Option<MetaProperties> {
     let path = root.join(META_PROPERTIES_FILE);
@@ -39,7 +41,7 @@ pub(super) fn identify(
         Err(error) => warn(&error),
         Ok(Some(bytes)) => MetaProperties::parse(&bytes).map_or_else(|error| warn(&error), Some),
         Ok(None) => {
-            let made = match new_properties(entropy) {
+            let made = match new_properties(entropy, first) {
                 Ok(made) => made,
                 Err(error) => return warn(&error),
             };
@@ -51,9 +53,14 @@ pub(super) fn identify(
     }
 }
 
-fn new_properties(entropy: &dyn Entropy) -> Result<MetaProperties, MetadataError> {
-    let cluster_id = new_id(entropy).to_string();
-    MetaProperties::new(&cluster_id, NODE_ID, Some(new_id(entropy)))
+fn new_properties(
+    entropy: &dyn Entropy,
+    first: Option<&MetaProperties>,
+) -> Result<MetaProperties, MetadataError> {
+    let cluster_id =
+        first.map_or_else(|| new_id(entropy).to_string(), |first| first.cluster_id().to_owned());
+    let node_id = first.map_or(NODE_ID, MetaProperties::node_id);
+    MetaProperties::new(&cluster_id, node_id, Some(new_id(entropy)))
 }
 
 /// A random id that Kafka would give, too (`Uuid.randomUuid`): none of its reserved ones, and none
@@ -81,7 +88,7 @@ mod tests {
     ) -> (Option<MetaProperties>, Vec<String>) {
         let mut warnings = Vec::new();
         let entropy = SeededEntropy::new(seed);
-        let found = identify(directory, &entropy, Path::new("/"), &mut warnings);
+        let found = identify(directory, &entropy, Path::new("/"), None, &mut warnings);
         (found, warnings)
     }
 

@@ -11,11 +11,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::directories::DataDirectory;
 use super::make::{remove_tree, set_aside};
 use super::topic_file::TopicFile;
 use super::{Map, Topic, new_topic_id};
 use crate::config::TopicConfig;
-use crate::disk::EntryKind;
+use crate::disk::{Entry, EntryKind};
 use crate::error::{Fault, FaultKind};
 use crate::format::metadata::{PARTITION_METADATA_FILE, PartitionMetadata};
 use crate::format::name::{DirectoryName, DirectoryState};
@@ -28,61 +29,84 @@ use crate::segment::replace::read_small;
 
 /// A directory being opened.
 pub(super) struct Opening<'a> {
-    root: &'a Path,
+    directories: &'a mut [DataDirectory],
     shared: &'a Arc<Shared>,
+    /// In which of the directories each partition stands.
+    places: BTreeMap<TopicPartition, usize>,
     map: Map,
     files: BTreeMap<TopicName, Option<TopicFile>>,
     warnings: Vec<String>,
 }
 
 impl<'a> Opening<'a> {
-    pub(super) const fn new(root: &'a Path, shared: &'a Arc<Shared>) -> Self {
-        Self { root, shared, map: Map::new(), files: BTreeMap::new(), warnings: Vec::new() }
+    pub(super) fn new(directories: &'a mut [DataDirectory], shared: &'a Arc<Shared>) -> Self {
+        let (places, map, files) = (BTreeMap::new(), Map::new(), BTreeMap::new());
+        Self { directories, shared, places, map, files, warnings: Vec::new() }
     }
 
     /// Opens everything; returns it, and what was skipped or removed, in prose.
     pub(super) fn topics(
         mut self,
-        marker: &clean::CleanStore,
+        markers: &[clean::CleanStore],
     ) -> Result<(Map, Vec<String>), OpenError> {
-        for name in self.live()? {
-            self.open(name, marker)?;
+        self.find()?;
+        for (name, index) in self.places.clone() {
+            if !self.directories.get(index).is_some_and(DataDirectory::is_open) {
+                continue;
+            }
+            let clean = markers.get(index).and_then(|marker| marker.get(&name));
+            match self.open(name, clean) {
+                Err(OpenError::Io(fault)) if index > 0 => self.leave_out(index, fault),
+                other => other?,
+            }
         }
-        self.drop_unfinished()?;
+        // What is left out may hold the partitions that seem to be missing.
+        if self.directories.iter().all(DataDirectory::is_open) {
+            self.drop_unfinished()?;
+        }
         Ok((self.map, self.warnings))
     }
 
-    /// The partitions there are, once what was deleted is gone.
-    fn live(&mut self) -> Result<Vec<TopicPartition>, OpenError> {
-        let entries = self.shared.directory.list(self.root).map_err(|error| {
-            let what = "the store's directory cannot be listed";
-            OpenError::Io(Fault::io(FaultKind::Read, self.root, what, error))
-        })?;
-        let (mut live, mut removed) = (Vec::new(), Vec::new());
-        let mut deleted_topics = BTreeSet::new();
-        for entry in entries {
-            let Some(name) = DirectoryName::parse(&entry.name) else { continue };
-            let dir = self.root.join(&entry.name);
-            if entry.kind != EntryKind::Directory {
-                self.warnings.push(format!("{}: not a directory, left alone", entry.name));
+    /// Goes on without one of the directories, and without what was opened in it.
+    fn leave_out(&mut self, index: usize, fault: Fault) {
+        let Some(one) = self.directories.get_mut(index) else { return };
+        one.leave_out(self.shared, fault);
+        let one = &*one;
+        for topic in self.map.topics.values_mut() {
+            topic.partitions.retain(|_, open| !one.holds(open));
+        }
+        self.map.topics.retain(|_, topic| !topic.partitions.is_empty());
+        let places = &self.places;
+        let elsewhere = |name: &TopicPartition| places.get(name) != Some(&index);
+        self.map.recovered.retain(|recovered| elsewhere(&recovered.partition));
+    }
+
+    /// Learns which partitions there are and where, once what was deleted is gone.
+    fn find(&mut self) -> Result<(), OpenError> {
+        let (mut removed, mut deleted_topics) = (Vec::new(), BTreeSet::new());
+        for index in 0..self.directories.len() {
+            let Some(one) = self.directories.get(index).filter(|one| one.is_open()) else {
                 continue;
-            }
-            match name.state {
-                DirectoryState::Live => live.push(name.partition),
-                DirectoryState::Deleted => {
-                    if name.partition.partition() == 0 {
-                        deleted_topics.extend(self.topic_id(&dir));
+            };
+            let root = one.path.clone();
+            match self.shared.directory.list(&root) {
+                Ok(entries) => {
+                    for entry in entries {
+                        self.see(index, &root, &entry, &mut removed, &mut deleted_topics)?;
                     }
-                    removed.push(dir);
                 }
-                DirectoryState::Stray | DirectoryState::Future => {
-                    let what = "a partition that does not belong here, left alone";
-                    self.warnings.push(format!("{}: {what}", entry.name));
+                Err(error) => {
+                    let what = "the store's directory cannot be listed";
+                    let fault = Fault::io(FaultKind::Read, &root, what, error);
+                    if index == 0 {
+                        return Err(OpenError::Io(fault));
+                    }
+                    self.leave_out(index, fault);
                 }
             }
         }
         if !deleted_topics.is_empty() {
-            live = self.drop_deleted(live, &deleted_topics, &mut removed)?;
+            self.drop_deleted(&deleted_topics, &mut removed)?;
         }
         for dir in removed {
             // Left for the next open if it cannot be: nobody reads it meanwhile.
@@ -90,32 +114,78 @@ impl<'a> Opening<'a> {
                 self.warnings.push(format!("{}: cannot be removed: {error}", dir.display()));
             }
         }
-        Ok(live)
+        Ok(())
     }
 
-    /// Sets aside what a deletion that was cut short left of a topic whose partition 0 is gone.
+    /// Takes in one name in the `index`-th directory, `root`.
+    fn see(
+        &mut self,
+        index: usize,
+        root: &Path,
+        entry: &Entry,
+        removed: &mut Vec<PathBuf>,
+        deleted_topics: &mut BTreeSet<TopicId>,
+    ) -> Result<(), OpenError> {
+        let Some(name) = DirectoryName::parse(&entry.name) else { return Ok(()) };
+        let dir = root.join(&entry.name);
+        if entry.kind != EntryKind::Directory {
+            self.warnings.push(format!("{}: not a directory, left alone", entry.name));
+            return Ok(());
+        }
+        match name.state {
+            DirectoryState::Live => {
+                if let Some(other) = self.places.insert(name.partition.clone(), index)
+                    && let Some(other) = self.directories.get(other)
+                {
+                    let paths = [other.path.join(&entry.name), dir];
+                    return Err(OpenError::Duplicate { partition: name.partition, paths });
+                }
+            }
+            DirectoryState::Deleted => {
+                if name.partition.partition() == 0 {
+                    deleted_topics.extend(self.topic_id(&dir));
+                }
+                removed.push(dir);
+            }
+            DirectoryState::Stray | DirectoryState::Future => {
+                let what = "a partition that does not belong here, left alone";
+                self.warnings.push(format!("{}: {what}", entry.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets aside what a deletion that was cut short left of topics whose partition 0 is gone.
     fn drop_deleted(
-        &self,
-        live: Vec<TopicPartition>,
+        &mut self,
         deleted: &BTreeSet<TopicId>,
         removed: &mut Vec<PathBuf>,
-    ) -> Result<Vec<TopicPartition>, OpenError> {
-        let failed = |error| {
-            let what = "the rest of a deleted topic cannot be removed";
-            OpenError::Io(Fault::io(FaultKind::Directory, self.root, what, error))
+    ) -> Result<(), OpenError> {
+        let failed = |root: &Path| {
+            let root = root.to_owned();
+            move |error| {
+                let what = "the rest of a deleted topic cannot be removed";
+                OpenError::Io(Fault::io(FaultKind::Directory, &root, what, error))
+            }
         };
-        let mut kept = Vec::with_capacity(live.len());
-        for name in live {
-            let dir = self.root.join(name.to_string());
+        for name in self.places.keys().cloned().collect::<Vec<_>>() {
+            let Some(dir) = self.dir(&name) else { continue };
             if self.topic_id(&dir).is_some_and(|id| deleted.contains(&id)) {
-                removed.extend(set_aside(self.shared, &dir, &name).map_err(failed)?);
-            } else {
-                kept.push(name);
+                removed.extend(set_aside(self.shared, &dir, &name).map_err(failed(&dir))?);
+                self.places.remove(&name);
             }
         }
         // Before anything is removed: partition 0's metadata is what says that the rest goes too.
-        self.shared.directory.sync_dir(self.root).map_err(failed)?;
-        Ok(kept)
+        for one in self.directories.iter().filter(|one| one.is_open()) {
+            self.shared.directory.sync_dir(&one.path).map_err(failed(&one.path))?;
+        }
+        Ok(())
+    }
+
+    /// The directory of a partition that is there.
+    fn dir(&self, name: &TopicPartition) -> Option<PathBuf> {
+        let one = self.directories.get(*self.places.get(name)?)?;
+        one.is_open().then(|| one.path.join(name.to_string()))
     }
 
     fn topic_id(&self, dir: &Path) -> Option<TopicId> {
@@ -128,7 +198,13 @@ impl<'a> Opening<'a> {
         if let Some(known) = self.files.get(topic) {
             return *known;
         }
-        let dir = self.root.join(TopicPartition::new(topic.clone(), 0).to_string());
+        let Some(dir) = self.dir(&TopicPartition::new(topic.clone(), 0)) else {
+            // Where a directory is left out, what the topic says of itself may stand there: as long
+            // as that is not known, nothing of it is deleted.
+            let lost = self.directories.iter().any(|one| !one.is_open());
+            let config = TopicConfig::new().retention_unlimited();
+            return lost.then_some(TopicFile { partitions: u32::MAX, config });
+        };
         let read = TopicFile::read(&*self.shared.directory, &dir);
         let file = read.unwrap_or_else(|warning| {
             self.warnings.push(warning);
@@ -153,15 +229,19 @@ impl<'a> Opening<'a> {
         file
     }
 
-    fn open(&mut self, name: TopicPartition, marker: &clean::CleanStore) -> Result<(), OpenError> {
+    fn open(
+        &mut self,
+        name: TopicPartition,
+        clean: Option<&clean::CleanPartition>,
+    ) -> Result<(), OpenError> {
         let config = self.file(name.topic()).map_or_else(TopicConfig::new, |file| file.config);
         let known = self.map.topics.get(name.topic()).map(|topic| topic.id);
-        let slot = self.map.next_slot;
+        let Some(dir) = self.dir(&name) else { return Ok(()) };
         let opened = open(&Request {
             shared: self.shared,
-            clean: marker.get(&name),
-            dir: self.root.join(name.to_string()),
-            slot,
+            clean,
+            dir,
+            slot: self.map.next_slot,
             settings: config.over(&self.shared.settings.topic),
             new_topic_id: known.unwrap_or_else(|| new_topic_id(&*self.shared.entropy)),
             name,

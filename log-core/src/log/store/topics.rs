@@ -11,7 +11,8 @@
 //! topic whose partition 0 was set aside is gone with all the others.
 
 use core::ops::Range;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ use crate::log::head::LogState;
 use crate::log::open::{OpenError, Opened, Request, open};
 use crate::log::partition::Partition;
 use crate::log::ticket::in_callback;
+use crate::segment::recover::is_full;
 
 /// Most partitions of one topic.
 const PARTITIONS_MAX: u32 = 100_000;
@@ -336,7 +338,9 @@ impl StoreInner {
             return Err(TopicError::Io(Fault::new(FaultKind::Reentrant, &self.root, what)));
         }
         let turn = self.changes.lock();
-        self.open_map().map(|_map| turn)
+        drop(self.open_map()?);
+        // What the store holds is not known: a topic might be there already, or come back.
+        self.left_out().map_or(Ok(turn), |fault| Err(TopicError::Io(fault)))
     }
 
     /// The partitions of a topic that are not deleted yet.
@@ -369,11 +373,8 @@ impl StoreInner {
         }
         for number in numbers.rev() {
             let name = TopicPartition::new(topic.clone(), number);
-            let dir = make(&self.shared, &self.root, &name, made.id, file).map_err(|error| {
-                let (dir, what) =
-                    (self.root.join(name.to_string()), "the partition's files cannot be made");
-                TopicError::Io(Fault::io(FaultKind::Directory, &dir, what, error))
-            })?;
+            let root = &self.roomiest(&made.partitions).path;
+            let dir = self.make_in(root, &name, made.id, file)?;
             let slot = self.map.lock().take_slot();
             let request = Request {
                 shared: &self.shared,
@@ -393,7 +394,49 @@ impl StoreInner {
             drop(map);
             made.partitions.insert(number, Arc::clone(&partition));
         }
-        self.sync_names(&self.root)
+        self.sync_all(made.partitions.values())
+    }
+
+    /// Makes the files of a partition in `root`, and makes sure that no other directory holds any.
+    fn make_in(
+        &self,
+        root: &Path,
+        name: &TopicPartition,
+        id: TopicId,
+        file: TopicFile,
+    ) -> Result<PathBuf, TopicError> {
+        let directory = &*self.shared.directory;
+        let failed = |root: &Path, error: io::Error| {
+            let (dir, what) = (root.join(name.to_string()), "the partition's files cannot be made");
+            let full = is_full(&error);
+            let fault = Fault::io(FaultKind::Directory, &dir, what, error);
+            if !full {
+                self.avoid(root, &fault);
+            }
+            TopicError::Io(fault)
+        };
+        for other in self.directories.iter().map(|one| one.path.as_path()) {
+            // What an attempt left that failed: the topic is not known under this name.
+            if other != root
+                && let Some(aside) = set_aside(&self.shared, &other.join(name.to_string()), name)
+                    .map_err(|error| failed(other, error))?
+            {
+                directory
+                    .sync_dir(other)
+                    .and_then(|()| remove_tree(directory, &aside))
+                    .map_err(|error| failed(other, error))?;
+            }
+        }
+        make(&self.shared, root, name, id, file).map_err(|error| failed(root, error))
+    }
+
+    /// Makes the names of `partitions` durable, in whichever directories they are.
+    fn sync_all<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a Arc<Partition>>,
+    ) -> Result<(), TopicError> {
+        let roots: BTreeSet<&Path> = partitions.filter_map(|open| open.dir.parent()).collect();
+        roots.into_iter().try_for_each(|root| self.sync_names(root))
     }
 
     /// Removes, as far as that goes, what was made of a topic that cannot be finished.
@@ -423,16 +466,20 @@ impl StoreInner {
             };
             aside.extend(set_aside(&self.shared, &partition.dir, &partition.name).map_err(failed)?);
             if *number == 0 {
-                self.sync_names(&self.root)?;
+                self.sync_all([partition].into_iter())?;
             }
         }
-        self.sync_names(&self.root)?;
+        self.sync_all(partitions.values())?;
         Ok(aside)
     }
 
     /// Writes the topic's file, which stands with partition 0.
     fn write_file(&self, topic: &TopicName, file: TopicFile) -> Result<(), TopicError> {
-        let dir = self.root.join(TopicPartition::new(topic.clone(), 0).to_string());
+        let dir = {
+            let map = self.open_map()?;
+            let first = map.topic(topic)?.partitions.get(&0).map(|first| first.dir.clone());
+            first.ok_or_else(|| TopicError::UnknownTopic { topic: topic.clone() })?
+        };
         file.write(&*self.shared.directory, &dir).map_err(|error| {
             let what = "the topic's settings cannot be written";
             TopicError::Io(Fault::io(FaultKind::Write, &dir, what, error))

@@ -1,0 +1,210 @@
+//! The directories of a store: one, or several disks side by side (Kafka's `log.dirs`).
+//!
+//! ```text
+//!   first     .lock  meta.properties  markers  partitions   + the layers' own files; needed to open
+//!   others    .lock  meta.properties  markers  partitions   one that cannot be opened is left out:
+//!                                                           its partitions are offline, no others
+//! ```
+//!
+//! A new partition goes where the fewest are (Kafka `LogManager.nextLogDirs`). While a directory is
+//! left out, what it holds is not known: no topic is made, changed or deleted then, and a topic whose
+//! settings stood there deletes nothing by itself.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::identity::identify;
+use super::{StoreInner, builder, owner};
+use crate::clock::Clock;
+use crate::disk::{Directory, Lock};
+use crate::entropy::Entropy;
+use crate::error::{Fault, FaultKind};
+use crate::format::metadata::MetaProperties;
+use crate::log::clean::{self, CleanStore};
+use crate::log::engine::Shared;
+use crate::log::events::Event;
+use crate::log::info::DirectoryInfo;
+use crate::log::open::OpenError;
+use crate::log::partition::Partition;
+
+/// One directory of a store.
+#[derive(Debug)]
+pub(super) struct DataDirectory {
+    pub(super) path: PathBuf,
+    /// Why it was left out when the store was opened.
+    pub(super) left_out: Option<Fault>,
+    /// Why nothing new is put there since.
+    failed: Mutex<Option<Fault>>,
+    /// Held until the last handle of the store is gone.
+    _lock: Option<Box<dyn Lock>>,
+}
+
+impl DataDirectory {
+    /// Takes the directory, which is made if there is none.
+    pub(super) fn take(
+        directory: &dyn Directory,
+        clock: &dyn Clock,
+        path: &Path,
+    ) -> Result<Self, OpenError> {
+        builder::make_root(directory, path).map_err(|error| {
+            let what = "the store's directory cannot be made";
+            OpenError::Io(Fault::io(FaultKind::Directory, path, what, error))
+        })?;
+        let lock = owner::lock(directory, clock, path)?;
+        Ok(Self::new(path, Some(lock), None))
+    }
+
+    fn new(path: &Path, lock: Option<Box<dyn Lock>>, left_out: Option<Fault>) -> Self {
+        Self { path: path.to_owned(), left_out, failed: Mutex::default(), _lock: lock }
+    }
+
+    /// Whether its partitions are there.
+    pub(super) const fn is_open(&self) -> bool {
+        self.left_out.is_none()
+    }
+
+    /// Whether `partition` stands in it.
+    pub(super) fn holds(&self, partition: &Partition) -> bool {
+        partition.dir.parent() == Some(&self.path)
+    }
+
+    /// Leaves it out from now on.
+    pub(super) fn leave_out(&mut self, shared: &Shared, fault: Fault) {
+        let (path, told) = (self.path.clone(), fault.clone());
+        shared.events.post(|| Event::DirectoryOffline { path, fault: told });
+        self.left_out = Some(fault);
+    }
+}
+
+/// Takes the other directories of a store; one that cannot be had is left out, but not one that
+/// somebody else has.
+pub(super) fn take_others(
+    directory: &dyn Directory,
+    clock: &dyn Clock,
+    paths: &[PathBuf],
+) -> Result<Vec<DataDirectory>, OpenError> {
+    paths
+        .iter()
+        .map(|path| match DataDirectory::take(directory, clock, path) {
+            Err(OpenError::Io(fault)) => Ok(DataDirectory::new(path, None, Some(fault))),
+            taken => taken,
+        })
+        .collect()
+}
+
+/// Learns whose each directory is, and how it was closed; from here on it is not closed. Returns the
+/// identity of the first, and the marker of each.
+///
+/// # Durability
+///
+/// The absence of the markers is durable when it returns `Ok`.
+pub(super) fn begin(
+    directories: &mut [DataDirectory],
+    shared: &Shared,
+    warnings: &mut Vec<String>,
+) -> Result<(Option<MetaProperties>, Vec<CleanStore>), OpenError> {
+    let (directory, entropy) = (&*shared.directory, &*shared.entropy);
+    let mut first = None;
+    let mut markers = Vec::with_capacity(directories.len());
+    for (index, one) in directories.iter_mut().enumerate() {
+        if let Some(fault) = one.left_out.clone() {
+            one.leave_out(shared, fault);
+            markers.push(CleanStore::new());
+            continue;
+        }
+        let path = one.path.clone();
+        let begun = check_identity(directory, entropy, &path, first.as_ref(), warnings).and_then(
+            |identity| {
+                let marker = clean::read(directory, &path).unwrap_or_default();
+                clean::remove(directory, &path).map_err(|error| {
+                    let what = "the clean marker cannot be removed";
+                    Fault::io(FaultKind::Directory, &path, what, error)
+                })?;
+                Ok((identity, marker))
+            },
+        );
+        match begun {
+            Ok((identity, marker)) => {
+                first = if index == 0 { identity } else { first };
+                markers.push(marker);
+            }
+            Err(fault) if index == 0 => return Err(OpenError::Io(fault)),
+            Err(fault) => {
+                one.leave_out(shared, fault);
+                markers.push(CleanStore::new());
+            }
+        }
+    }
+    Ok((first, markers))
+}
+
+/// Whose the directory is, which must be who has the first one.
+fn check_identity(
+    directory: &dyn Directory,
+    entropy: &dyn Entropy,
+    path: &Path,
+    first: Option<&MetaProperties>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<MetaProperties>, Fault> {
+    let identity = identify(directory, entropy, path, first, warnings);
+    match (first, &identity) {
+        (Some(first), Some(found)) if first.cluster_id() != found.cluster_id() => {
+            let what = format!(
+                "it belongs to cluster {}, the store's first directory to {}: it is left out",
+                found.cluster_id(),
+                first.cluster_id()
+            );
+            Err(Fault::new(FaultKind::Directory, path, what))
+        }
+        _ => Ok(identity),
+    }
+}
+
+impl StoreInner {
+    /// Why it is not known what the store holds, if a directory was left out.
+    pub(super) fn left_out(&self) -> Option<Fault> {
+        self.directories.iter().find_map(|one| one.left_out.clone())
+    }
+
+    /// Where a new partition goes: to the fewest, of `more` that are on their way too.
+    pub(super) fn roomiest(&self, more: &BTreeMap<u32, Arc<Partition>>) -> &DataDirectory {
+        let map = self.map.lock();
+        let count = |one: &DataDirectory| {
+            map.partitions().filter(|(.., open)| one.holds(open)).count()
+                + more.values().filter(|open| one.holds(open)).count()
+        };
+        let usable = |one: &&DataDirectory| one.is_open() && one.failed.lock().is_none();
+        let [first, ..] = self.directories.as_slice() else {
+            unreachable!("a store has a directory");
+        };
+        if self.directories.len() == 1 {
+            return first;
+        }
+        self.directories.iter().filter(usable).min_by_key(|one| count(one)).unwrap_or(first)
+    }
+
+    /// Puts nothing new into the directory at `root` until the store is opened anew, if there is
+    /// another one.
+    pub(super) fn avoid(&self, root: &Path, fault: &Fault) {
+        if let Some(one) = self.directories.iter().find(|one| one.path == root)
+            && self.directories.len() > 1
+            && one.failed.lock().replace(fault.clone()).is_none()
+        {
+            let (path, fault) = (root.to_owned(), fault.clone());
+            self.shared.events.post(|| Event::DirectoryOffline { path, fault });
+        }
+    }
+
+    pub(super) fn directories_info(&self) -> Vec<DirectoryInfo> {
+        let map = self.map.lock();
+        let info = |one: &DataDirectory| DirectoryInfo {
+            path: one.path.clone(),
+            offline: one.left_out.clone().or_else(|| one.failed.lock().clone()),
+            partitions_count: map.partitions().filter(|(.., open)| one.holds(open)).count(),
+        };
+        self.directories.iter().map(info).collect()
+    }
+}
