@@ -39,8 +39,9 @@ pub use ids::{Offset, TopicName, TopicPartition};
 pub use log::{
     Appended, CloseError, DirectoryInfo, Event, EventListener, FetchError, FetchLimits, Fetched,
     FetchedRecords, IsolationLevel, Log, LogInfo, LogState, MarkerDecides, OffsetAndTimestamp,
-    OpenError, PartitionInfo, Recovered, Retained, SegmentInfo, Store, StoreBuilder, StoreInfo,
-    Tail, TailStream, Ticket, TopicError, TopicInfo, TrimError, Usage, Verified,
+    OpenError, PartitionInfo, ReadOnlyLog, ReadOnlyStore, Recovered, Retained, SegmentInfo, Store,
+    StoreBuilder, StoreInfo, Tail, TailStream, Ticket, TopicError, TopicInfo, TrimError, Usage,
+    Verified,
 };
 pub use model::producers::{ProducerInfo, RememberedBatch};
 pub use model::verification::VerificationGuard;

@@ -38,6 +38,7 @@ mod map;
 mod memory;
 mod plain;
 pub(crate) mod pool;
+mod read_only;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(feature = "uring")]
@@ -49,6 +50,7 @@ pub(crate) use engine::{Chosen, choose};
 pub use engine::{DirectIo, Engine, EngineInUse, EngineInfo};
 pub use map::Mapping;
 pub use memory::MemoryDirectory;
+pub(crate) use read_only::ReadOnlyDirectory;
 #[cfg(feature = "uring")]
 pub use uring::UringDirectory;
 

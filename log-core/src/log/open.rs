@@ -19,6 +19,7 @@ mod ends;
 mod epochs;
 mod error;
 mod files;
+mod look;
 mod producers;
 mod recovered;
 
@@ -34,6 +35,7 @@ use self::epochs::leader_epochs;
 pub(crate) use self::epochs::write_epochs;
 pub use self::error::OpenError;
 use self::files::{candidates, topic_id};
+pub(crate) use self::look::{Looked, look, read_mark};
 use self::producers::{Replay, left_by};
 pub use self::recovered::Recovered;
 use super::clean::CleanPartition;

@@ -19,6 +19,7 @@ use super::handle::Log;
 use super::info::{PartitionInfo, StoreInfo};
 use super::open::{OpenError, Recovered};
 use super::partition::Partition;
+use super::read_only::ReadOnlyStore;
 use crate::config::{Drive, TopicConfig};
 use crate::disk::{Chosen, EngineInfo, MemoryDirectory};
 use crate::entropy::Entropy;
@@ -114,6 +115,15 @@ impl Store {
     /// Everything a reader can see after this returns outlives power loss.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::builder().open(dir)
+    }
+
+    /// Opens the store in `dir` to read only, beside whoever writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if the directory cannot be read.
+    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<ReadOnlyStore, OpenError> {
+        Self::builder().open_read_only(dir)
     }
 
     /// Settings before opening.
@@ -265,7 +275,7 @@ impl StoreInner {
     }
 }
 
-fn new_topic_id(entropy: &dyn Entropy) -> TopicId {
+pub(super) fn new_topic_id(entropy: &dyn Entropy) -> TopicId {
     loop {
         let bits = u128::from(entropy.next_u64()) << 64 | u128::from(entropy.next_u64());
         if let Some(id) = TopicId::new(bits.to_be_bytes()) {

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::pool::FilePool;
-use crate::disk::{Directory, File, Open};
+use crate::disk::{Directory, File, MemoryDirectory, Open};
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
 
 use super::replace::write_full;
@@ -139,6 +139,12 @@ impl WatermarkFile {
             file.allocate(FILE_BYTES)?;
         }
         Ok(Self { path, file, sequence })
+    }
+
+    /// One that is not on any disk: of a partition that is only read.
+    pub(crate) fn nowhere(dir: &Path) -> io::Result<Self> {
+        let file = MemoryDirectory::new().open(Path::new("/watermark"), Open::Create)?;
+        Ok(Self { path: dir.join(FILE_NAME), file, sequence: 0 })
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -20,6 +20,7 @@ mod power;
 mod process;
 mod producers;
 mod races;
+mod read_only;
 mod refused;
 mod space;
 mod times;

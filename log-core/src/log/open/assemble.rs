@@ -109,7 +109,7 @@ pub(super) fn assemble(
     Ok(Opened { partition, topic_id, recovered })
 }
 
-fn head(
+pub(super) fn head(
     shared: &Shared,
     scan: &Scan,
     active: &Arc<Segment>,

@@ -39,9 +39,10 @@ pub(super) fn topic_id(
     Ok(id)
 }
 
-/// Step 3. The segment files, ascending; a partition without any gets its first one.
-pub(super) fn candidates(
+/// The segment files there are, ascending.
+pub(super) fn segments(
     request: &Request<'_>,
+    open: Open,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Candidate>, OpenError> {
     let dir = request.dir.as_path();
@@ -58,11 +59,8 @@ pub(super) fn candidates(
             warnings.push(format!("{}: not a regular file, left alone", path.display()));
             continue;
         }
-        let opened = request
-            .shared
-            .files
-            .open_pooled(&path, Open::Write)
-            .and_then(|file| Ok((file.len()?, file)));
+        let opened =
+            request.shared.files.open_pooled(&path, open).and_then(|file| Ok((file.len()?, file)));
         let (bytes, file) = opened.map_err(|error| {
             OpenError::Io(Fault::io(FaultKind::Read, &path, "the segment cannot be opened", error))
         })?;
@@ -70,6 +68,18 @@ pub(super) fn candidates(
         candidates.push(Candidate { base, path, file, bytes, known });
     }
     candidates.sort_by_key(|candidate| candidate.base);
+    Ok(candidates)
+}
+
+/// Step 3. The segment files, ascending; a partition without any gets its first one.
+pub(super) fn candidates(
+    request: &Request<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<Candidate>, OpenError> {
+    let dir = request.dir.as_path();
+    let directory = &*request.shared.directory;
+    let fault = |what| move |error| OpenError::Io(Fault::io(FaultKind::Read, dir, what, error));
+    let mut candidates = segments(request, Open::Write, warnings)?;
     if candidates.is_empty() {
         let path = dir.join(segment_file_name(Offset::ZERO, FileKind::Log));
         let file = request

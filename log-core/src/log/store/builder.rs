@@ -14,12 +14,15 @@ use super::services::Services;
 use super::{Store, StoreInner};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Drive, FlushMethod, OnDamage, Settings, UnknownProducers, Visibility, millis};
-use crate::disk::{BlockingDirectory, Chosen, DirectIo, Directory, Engine, choose};
+use crate::disk::{
+    BlockingDirectory, Chosen, DirectIo, Directory, Engine, ReadOnlyDirectory, choose,
+};
 use crate::entropy::{Entropy, OsEntropy};
 use crate::error::{Fault, FaultKind};
 use crate::log::engine::{self, Shared};
 use crate::log::events::{Event, EventListener, Events};
 use crate::log::open::OpenError;
+use crate::log::read_only::ReadOnlyStore;
 
 /// A store's settings on their way to [`StoreBuilder::open`].
 #[derive(Clone, Debug, Default)]
@@ -298,6 +301,23 @@ impl StoreBuilder {
         };
         inner.shared.events.give();
         Ok(Store(Arc::new(inner)))
+    }
+
+    /// Opens the store in `dir` to read only, beside whoever writes it or on a file system that nobody
+    /// can write: takes no lock, writes nothing, and sees what is durable. Takes the settings of a
+    /// store that matter to a reader.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`] if a directory cannot be read.
+    pub fn open_read_only(self, dir: impl AsRef<Path>) -> Result<ReadOnlyStore, OpenError> {
+        self.settings.check()?;
+        let given = self.directory.unwrap_or_else(|| Arc::new(BlockingDirectory::new()));
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let entropy = self.entropy.unwrap_or_else(|| Arc::new(OsEntropy));
+        let roots = core::iter::once(dir.as_ref().to_owned()).chain(self.directories).collect();
+        let directory = Arc::new(ReadOnlyDirectory::over(given));
+        ReadOnlyStore::open(roots, directory, clock, entropy, self.settings)
     }
 }
 

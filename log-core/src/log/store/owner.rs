@@ -40,7 +40,12 @@ pub(super) fn lock(
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => {
-                let what = "the lock cannot be taken";
+                let read_only = io::ErrorKind::ReadOnlyFilesystem;
+                let what = if error.kind() == read_only {
+                    "the lock cannot be taken (what can only be read is opened by open_read_only)"
+                } else {
+                    "the lock cannot be taken"
+                };
                 return Err(OpenError::Io(Fault::io(FaultKind::Directory, &path, what, error)));
             }
         }

@@ -1,0 +1,255 @@
+//! Looking at a partition that somebody else may be writing: nothing is cut, repaired or written.
+//!
+//! ```text
+//!   watermark ─▶ segments up to it ─▶ seals, checkpoint, scan ─▶ Partition that takes no appends
+//!      │ read again: further on in the same segment ─▶ the batches between are taken in
+//!      └            anything else                    ─▶ looked at anew
+//! ```
+//!
+//! What lies above the watermark is not durable yet, or not known to be, and is not seen. Where there
+//! is no watermark, another program wrote here: what is whole is seen.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use super::assemble::head;
+use super::believe::{Consulted, believe, consult};
+use super::files::segments;
+use super::producers::{Replay, left_by};
+use super::{METADATA, OpenError, Recovered, Request, begin_at, recovered};
+use crate::disk::{Directory, MemoryDirectory, Open};
+use crate::error::{Fault, FaultKind};
+use crate::format::BatchView;
+use crate::format::metadata::PartitionMetadata;
+use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
+use crate::int::{u32_saturated, usize_from};
+use crate::log::head::Reach;
+use crate::log::partition::Partition;
+use crate::log::writer::{Kept, Start, Writer};
+use crate::model::epochs::LeaderEpochs;
+use crate::model::flush::Mark;
+use crate::model::producers::{ProducerBatch, Producers};
+use crate::segment::indexes::Indexed;
+use crate::segment::recover::{Candidate, Known, Rules, Scan, scan};
+use crate::segment::replace::read_small;
+use crate::segment::seal::Identity;
+use crate::segment::time_index::Stamp;
+use crate::segment::walk::{Stop, Walk};
+use crate::segment::watermark::{Watermark, WatermarkFile};
+
+/// What a look found.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    pub(crate) partition: Arc<Partition>,
+    pub(crate) topic_id: TopicId,
+    /// How far it saw, where there is a watermark.
+    pub(crate) mark: Option<Watermark>,
+    pub(crate) recovered: Recovered,
+}
+
+/// Looks at a partition. Its directory is one that refuses every write.
+pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
+    let (shared, dir) = (request.shared, request.dir.as_path());
+    let directory = &*shared.directory;
+    let mut warnings = Vec::new();
+    let found = read_mark(directory, dir)?;
+    let topic_id = topic_id(directory, dir)
+        .or(found.map(|mark| mark.topic_id))
+        .unwrap_or(request.new_topic_id);
+    let mark = found.filter(|mark| mark.topic_id == topic_id);
+    let identity = Identity { topic_id, partition: request.name.partition() };
+    let mut candidates = segments(request, Open::Read, &mut warnings)?;
+    let log_start = bound(mark.as_ref(), &mut candidates);
+    if candidates.is_empty() {
+        candidates.push(nothing(mark.as_ref(), dir)?);
+    }
+    let clean = request.clean.filter(|clean| {
+        let end = mark.is_some_and(|mark| mark.durable == clean.log_end);
+        end && clean.topic_id == topic_id
+    });
+    let believed = clean.and_then(|clean| {
+        Some((believe(request, &candidates, clean, identity)?, left_by(request, clean)?))
+    });
+    let cleanly = believed.is_some();
+    let (scan, producers) = match believed {
+        Some(found) => found,
+        None => scanned(request, mark, candidates, log_start, identity, &mut warnings)?,
+    };
+    for scanned in scan.segments.iter().rev().skip(1) {
+        scanned.segment.finish(Position::new(u32::try_from(scanned.end).unwrap_or(u32::MAX - 1)));
+    }
+    let epoch = mark.map_or(LeaderEpoch::ZERO, |mark| mark.leader_epoch);
+    let mut found = recovered(request, &scan, mark, log_start, epoch, None, warnings);
+    found.clean = cleanly;
+    let partition = assemble(request, &scan, topic_id, &found, producers)?;
+    Ok(Looked { partition, topic_id, mark, recovered: found })
+}
+
+/// The watermark of the partition in `dir` right now.
+pub(crate) fn read_mark(
+    directory: &dyn Directory,
+    dir: &Path,
+) -> Result<Option<Watermark>, OpenError> {
+    WatermarkFile::read(directory, dir).map_err(|error| {
+        OpenError::Io(Fault::io(FaultKind::Read, dir, "the watermark cannot be read", error))
+    })
+}
+
+fn topic_id(directory: &dyn Directory, dir: &Path) -> Option<TopicId> {
+    let bytes = read_small(directory, &dir.join(METADATA)).ok()??;
+    PartitionMetadata::parse(&bytes).ok().map(|metadata| metadata.topic_id)
+}
+
+/// Leaves out of `candidates` what is above `mark`, and what is deleted; returns where the log starts.
+fn bound(mark: Option<&Watermark>, candidates: &mut Vec<Candidate>) -> Offset {
+    let Some(mark) = mark else {
+        return candidates.first().map_or(Offset::ZERO, |first| first.base);
+    };
+    candidates.retain(|candidate| candidate.base <= mark.segment);
+    if let Some(last) = candidates.last_mut().filter(|last| last.base == mark.segment) {
+        last.bytes = last.bytes.min(mark.position.get().into());
+    }
+    let dead = candidates.iter().skip(1).take_while(|next| next.base <= mark.log_start).count();
+    candidates.drain(..dead);
+    mark.log_start
+}
+
+/// A segment without bytes, where there is no file.
+fn nothing(mark: Option<&Watermark>, dir: &Path) -> Result<Candidate, OpenError> {
+    let file = MemoryDirectory::new().open(Path::new("/nothing"), Open::Create);
+    let file = file.map_err(|error| {
+        OpenError::Io(Fault::io(FaultKind::Bug, dir, "memory cannot be had", error))
+    })?;
+    let base = mark.map_or(Offset::ZERO, |mark| mark.segment);
+    Ok(Candidate { base, path: dir.to_owned(), file, bytes: 0, known: Known::Nothing })
+}
+
+fn scanned(
+    request: &Request<'_>,
+    watermark: Option<Watermark>,
+    mut candidates: Vec<Candidate>,
+    log_start: Offset,
+    identity: Identity,
+    warnings: &mut Vec<String>,
+) -> Result<(Scan, Producers), OpenError> {
+    let rules = Rules {
+        watermark,
+        unflushed_bytes_max: request.shared.settings.unflushed_bytes_max,
+        index_interval_bytes: request.settings.index_interval_bytes,
+    };
+    let read = AtomicU64::new(0);
+    let Consulted { from, .. } = consult(request, &mut candidates, identity, warnings, &read)?;
+    let base = candidates.first().map_or(Offset::ZERO, |first| first.base);
+    let mut replay = match from {
+        Some((from, producers)) => Replay::resume(request, identity.topic_id, from, producers),
+        None => Replay::begin(request, identity.topic_id, base, warnings),
+    };
+    let mut scan =
+        scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
+    scan.bytes_read += read.into_inner();
+    begin_at(log_start, &request.dir, &mut scan);
+    let producers = replay.finish(scan.end.offset, warnings);
+    Ok((scan, producers))
+}
+
+fn assemble(
+    request: &Request<'_>,
+    scan: &Scan,
+    topic_id: TopicId,
+    recovered: &Recovered,
+    producers: Producers,
+) -> Result<Arc<Partition>, OpenError> {
+    let (shared, dir) = (request.shared, request.dir.as_path());
+    let last = scan.segments.last().ok_or_else(|| {
+        OpenError::Io(Fault::new(FaultKind::Bug, dir, "a partition without a segment"))
+    })?;
+    let watermark = WatermarkFile::nowhere(dir).map_err(|error| {
+        OpenError::Io(Fault::io(FaultKind::Bug, dir, "memory cannot be had", error))
+    })?;
+    let epochs = LeaderEpochs::new(Vec::new());
+    let head = head(shared, scan, &last.segment, &[], epochs, recovered, producers);
+    let mut writer = Writer::new(Start {
+        segment: Arc::clone(&last.segment),
+        end: scan.end,
+        sum: None,
+        kept: Kept::Empty,
+        covered: 0,
+        watermark,
+        topic_id,
+        log_begins: recovered.log_start_offset,
+        leader_epoch: recovered.leader_epoch,
+        now: shared.clock.tick(),
+    });
+    writer.stop();
+    let (name, dir, shared) = (request.name.clone(), request.dir.clone(), Arc::clone(shared));
+    Ok(Partition::new(name, dir, request.slot, shared, &request.settings, writer, head))
+}
+
+impl Partition {
+    /// Takes in what became durable since the last look, if `mark` is further on in the same
+    /// segment. Where it is not, or what stands there is not the next batch, the partition has to be
+    /// looked at anew: returns whether it has not. One caller at a time.
+    pub(crate) fn take_in(&self, mark: &Watermark) -> bool {
+        let (segment, durable, log_start) = {
+            let head = self.head.lock();
+            let Some(active) = head.active().map(Arc::clone) else { return false };
+            (active, head.durable, head.frontiers.log_start())
+        };
+        let same = mark.segment == segment.base() && mark.log_start == log_start;
+        if !same || mark.durable < durable.mark.offset {
+            return false;
+        }
+        let (from, limit) = (durable.mark.batch_end, u64::from(mark.position.get()));
+        let mut walk = Walk::new(&**segment.file(), from, limit, Some(durable.mark.offset));
+        let mut last_crc = durable.mark.last_crc;
+        loop {
+            let at = walk.position();
+            match walk.next() {
+                Ok((position, batch)) => {
+                    last_crc = batch.crc();
+                    self.take_in_batch(&segment, position, &batch);
+                }
+                Err(Stop::End) if at == limit => break,
+                Err(_) => return false,
+            }
+        }
+        if last_crc != mark.last_crc && mark.durable > durable.mark.offset {
+            return false;
+        }
+        let end = Position::new(u32_saturated(usize_from(limit)));
+        let mark = Mark { offset: mark.durable, position: end, batch_end: end, last_crc };
+        let reach = Reach { segment: segment.base(), mark };
+        let now = self.shared.clock.tick();
+        let mut head = self.head.lock();
+        if mark.offset > head.frontiers.log_end() {
+            head.frontiers.accept(mark.offset);
+        }
+        head.end = end;
+        // Nobody waits here for an answer.
+        head.publish(reach, reach, now, &mut Vec::new());
+        true
+    }
+
+    fn take_in_batch(
+        &self,
+        segment: &crate::segment::Segment,
+        position: Position,
+        batch: &BatchView<'_>,
+    ) {
+        let (last, bytes) = (batch.last_offset(), batch.batch_bytes());
+        let stamp = Stamp { timestamp: batch.max_timestamp(), offset: last };
+        let indexed = Indexed { last, position, bytes, stamp };
+        let now = self.shared.clock.tick();
+        let ended = match ProducerBatch::of(batch) {
+            Ok(Some(of)) => self.head.lock().producers.replay(&of, batch.base_offset(), now),
+            // A control batch that cannot be read is passed over, as by recovery.
+            Ok(None) | Err(_) => None,
+        };
+        let mut index = segment.index().write();
+        index.on_append(&indexed, self.settings.index_interval_bytes());
+        if let Some(ended) = ended {
+            index.on_end(&ended);
+        }
+    }
+}
