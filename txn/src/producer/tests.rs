@@ -1,6 +1,7 @@
 //! The producer against a naive log, and against the real one.
 
 mod calm;
+mod cuts;
 mod model;
 mod storm;
 
