@@ -25,6 +25,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use crossbeam::queue::SegQueue;
 use parking_lot::Mutex;
 
+use super::errands::Errands;
 use super::events::Events;
 use super::maintain::Maintenance;
 use super::partition::Partition;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     /// Segments and watermarks, open while they are used.
     pub(crate) files: Arc<FilePool>,
     pub(crate) maintenance: Maintenance,
+    /// What is done beside appends.
+    pub(crate) errands: Arc<Errands>,
     ready: SegQueue<Arc<Partition>>,
     /// Raised for the I/O thread.
     bell: Signal,
@@ -95,6 +98,7 @@ impl Shared {
             counters: Counters::default(),
             events,
             maintenance: Maintenance::default(),
+            errands: Arc::default(),
             ready: SegQueue::new(),
             bell: Signal::default(),
             ended: Signal::default(),

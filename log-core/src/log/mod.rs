@@ -5,6 +5,7 @@
 //!     │       ├──── fetch, tail               fetch.rs  follow.rs  times.rs
 //!     │       └──── both ends                 trim.rs  truncate.rs  maintain.rs
 //!     └ I/O thread: turn, complete            engine.rs  partition/turn.rs  writer.rs
+//!     └ beside it: large snapshots            errands.rs
 //!     └ open, reopen, close                   open.rs  open/  store.rs  clean.rs
 //! ```
 //!
@@ -16,11 +17,13 @@
 //! 4. `Partition::head`            short, never across I/O or a callback
 //! 5. a segment's index            short
 //! 6. a segment's `gone`           held while index files are put in place for it
+//! 7. `Errands`                    short; waited for with any of them, for an errand takes only 5
 //!
 //! Answers (callbacks, wakers) and events are given once all of them are let go.
 
 mod clean;
 mod engine;
+mod errands;
 mod events;
 mod fetch;
 mod follow;

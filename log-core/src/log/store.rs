@@ -261,6 +261,7 @@ impl StoreInner {
         loop {
             let seen = partition.moved.seen();
             if partition.writer.lock().is_idle() {
+                self.shared.errands.settle(partition.slot);
                 return;
             }
             if !self.shared.step() {
@@ -315,5 +316,8 @@ impl Drop for StoreInner {
         for (.., partition) in map.partitions() {
             partition.abandon();
         }
+        // The directory is the next one's once its lock is let go.
+        self.shared.errands.settle_all();
+        self.shared.dissolve();
     }
 }

@@ -132,7 +132,7 @@ impl Log {
 
 impl Partition {
     fn delete_records(&self, before: Option<Offset>) -> Result<Offset, TrimError> {
-        let mut writer = self.writer.lock();
+        let mut writer = self.still_turn();
         let to = {
             let head = self.head.lock();
             check_state(&head.state)?;
@@ -156,7 +156,7 @@ impl Partition {
         if decided.all && !self.roll_empty().map_err(not_rolled)? {
             return Ok(Retained::default());
         }
-        self.retain(&decided, self.writer.lock())
+        self.retain(&decided, self.still_turn())
     }
 
     /// The same for who may not wait: whoever has the flush turn may be who asks.
@@ -165,9 +165,21 @@ impl Partition {
         if decided.all && !self.roll_empty().map_err(not_rolled)? {
             return Ok(Retained::default());
         }
-        match self.writer.try_lock() {
+        match self.writer.try_lock().filter(|_| self.shared.errands.is_settled(self.slot)) {
             Some(writer) => self.retain(&decided, writer),
             None => Ok(Retained::default()),
+        }
+    }
+
+    /// The flush turn, at a time when no errand writes files of this partition.
+    pub(super) fn still_turn(&self) -> MutexGuard<'_, Writer> {
+        loop {
+            self.shared.errands.settle(self.slot);
+            let writer = self.writer.lock();
+            // Only who has the turn brings errands.
+            if self.shared.errands.is_settled(self.slot) {
+                return writer;
+            }
         }
     }
 

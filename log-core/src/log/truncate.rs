@@ -110,7 +110,7 @@ impl Partition {
     fn truncate_held(&self, target: Target, answers: &mut Vec<Answer>) -> Result<(), TrimError> {
         let mut writer = loop {
             self.settle()?;
-            let writer = self.writer.lock();
+            let writer = self.still_turn();
             check_state(&self.head.lock().state)?;
             if writer.is_idle() {
                 break writer;

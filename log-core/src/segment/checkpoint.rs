@@ -19,7 +19,7 @@ use std::io;
 use std::path::Path;
 
 use super::indexes::{Indexed, Indexes};
-use super::replace::read_small;
+use super::replace::read_large;
 use super::seal::{FileSum, Identity, Seal, guarded, unguarded};
 use super::time_index::Stamp;
 use super::walk::Walk;
@@ -81,13 +81,17 @@ impl Checkpoint {
     ///
     /// # Errors
     ///
-    /// If there is a file and it cannot be read.
+    /// If there is a file and the device cannot read it.
     pub(crate) fn read(
         directory: &dyn Directory,
         dir: &Path,
         identity: Identity,
     ) -> io::Result<Found> {
-        let bytes = read_small(directory, &dir.join(FILE_NAME))?;
+        let bytes = match read_large(directory, &dir.join(FILE_NAME)) {
+            // Larger than any.
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Found::Void),
+            read => read?,
+        };
         Ok(bytes.map_or(Found::Nothing, |bytes| {
             Self::parse(&bytes, identity).map_or(Found::Void, Found::Checkpoint)
         }))

@@ -14,6 +14,7 @@ mod events;
 mod io_errors;
 mod log;
 mod made_by_others;
+mod many_producers;
 mod open_files;
 mod other_reader;
 mod power;

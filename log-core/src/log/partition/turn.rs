@@ -6,6 +6,7 @@
 //! ```
 
 use core::sync::atomic::Ordering;
+use std::sync::Arc;
 
 use super::Partition;
 use crate::clock::Tick;
@@ -22,6 +23,11 @@ impl Partition {
     pub(crate) fn begin_quiet(&self) -> bool {
         // AcqRel: as in `notify`, whose place this takes.
         !self.queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// This partition, unless it is just being dropped.
+    pub(in crate::log) fn arc(&self) -> Option<Arc<Self>> {
+        self.this.upgrade()
     }
 
     /// Keeps whoever does the I/O from ever hearing of this partition.

@@ -3,10 +3,15 @@
 //! ```text
 //!   64 MiB since the last one ─▶ wanted: the end of what is accepted now
 //!   chunk that reaches it     ─▶ its sum is known
-//!   flush that reaches it     ─▶ index files and checkpoint replaced, off the append lock
+//!   flush that reaches it     ─▶ index files and checkpoint replaced, off the append lock; one that
+//!                                holds many producers off the flush turn, too
 //! ```
 //!
 //! A checkpoint only saves time at the next open: failing to write one is counted, and no more.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::sync::Arc;
 
 use super::Writer;
 use crate::config::Settings;
@@ -17,6 +22,7 @@ use crate::model::flush::Mark;
 use crate::model::producers::Frozen;
 use crate::mutant::{self, Mutant};
 use crate::segment::checkpoint::{Checkpoint, FILE_NAME};
+use crate::segment::replace::replace;
 use crate::segment::seal::{self, FileSum, Seal};
 
 /// A checkpoint is written after as many new bytes as this many of its own.
@@ -32,8 +38,8 @@ pub(super) struct Sums {
     wanted: Option<Wanted>,
     /// Bytes of the segment that the last checkpoint covers.
     covered: u64,
-    /// Bytes that the last checkpoint took.
-    size: u64,
+    /// Bytes that the last checkpoint took, once it is encoded.
+    size: Arc<AtomicU64>,
 }
 
 /// A checkpoint to be, once everything up to `mark` is durable.
@@ -47,13 +53,14 @@ struct Wanted {
 
 impl Sums {
     /// Of a segment whose bytes so far sum up to `submitted`, with a checkpoint at `covered`.
-    pub(super) const fn new(submitted: Option<FileSum>, covered: u64) -> Self {
-        Self { submitted, wanted: None, covered, size: 0 }
+    pub(super) fn new(submitted: Option<FileSum>, covered: u64) -> Self {
+        Self { submitted, wanted: None, covered, size: Arc::default() }
     }
 
     /// Goes on in a new segment.
     pub(super) fn roll(&mut self) {
-        *self = Self { size: self.size, ..Self::new(Some(FileSum::default()), 0) };
+        let size = Arc::clone(&self.size);
+        *self = Self { size, ..Self::new(Some(FileSum::default()), 0) };
     }
 
     /// Takes in a chunk that is submitted.
@@ -73,12 +80,14 @@ impl Sums {
         &self,
         file: &dyn crate::disk::File,
         bytes: u64,
-    ) -> std::io::Result<FileSum> {
+    ) -> io::Result<FileSum> {
         self.submitted.filter(|sum| sum.bytes <= bytes).unwrap_or_default().extended(file, bytes)
     }
 
     fn is_due(&self, end: u64, settings: &Settings) -> bool {
-        let interval = u64::from(settings.checkpoint_bytes).max(OWN_SIZE_FACTOR * self.size);
+        // Relaxed: as where it is stored.
+        let own = OWN_SIZE_FACTOR * self.size.load(Ordering::Relaxed);
+        let interval = u64::from(settings.checkpoint_bytes).max(own);
         self.wanted.is_none() && self.submitted.is_some() && end >= self.covered + interval
     }
 }
@@ -104,7 +113,7 @@ impl Writer {
             wanted.sum.is_some() && (wanted.mark.batch_end <= durable.batch_end || early)
         };
         if let Some(Wanted { mark, sum: Some(sum), producers }) = self.sums.wanted.take_if(ready) {
-            self.write_checkpoint(partition, mark, sum, &producers);
+            self.write_checkpoint(partition, mark, sum, producers);
         }
     }
 
@@ -114,7 +123,7 @@ impl Writer {
         partition: &Partition,
         mark: Mark,
         seal: &Seal,
-        producers: &Frozen,
+        producers: Frozen,
     ) {
         let interval = u64::from(partition.shared.settings.checkpoint_bytes);
         if seal.log.bytes >= interval / CLOSE_FRACTION && seal.log.bytes > self.sums.covered {
@@ -122,17 +131,7 @@ impl Writer {
         }
     }
 
-    fn write_checkpoint(
-        &mut self,
-        partition: &Partition,
-        mark: Mark,
-        log: FileSum,
-        state: &Frozen,
-    ) {
-        let mut producers = Vec::new();
-        if !state.is_blank() {
-            state.append_to(&mut producers);
-        }
+    fn write_checkpoint(&mut self, partition: &Partition, mark: Mark, log: FileSum, state: Frozen) {
         let base = self.segment.base();
         let (bytes, first_timestamp, largest) = {
             let indexes = self.segment.index().read();
@@ -150,18 +149,43 @@ impl Writer {
             index,
             times,
             txns,
-            has_producers: !producers.is_empty(),
+            has_producers: !state.is_blank(),
         };
-        let checkpoint = Checkpoint { segment, producers };
-        let text = checkpoint.to_bytes(partition.identity(self.topic_id));
+        let (identity, size) = (partition.identity(self.topic_id), Arc::clone(&self.sums.size));
+        let indexes_bytes = bytes.len();
+        let encode = move |state: &Frozen| {
+            let mut producers = Vec::new();
+            if !state.is_blank() {
+                state.append_to(&mut producers);
+            }
+            let text = Checkpoint { segment, producers }.to_bytes(identity);
+            // Relaxed: it only decides when the next one comes.
+            size.store(u64_from(indexes_bytes + text.len()), Ordering::Relaxed);
+            text
+        };
         // Even after a failure: the next try comes after the next interval.
         self.sums.covered = log.bytes;
-        self.sums.size = u64_from(bytes.len() + text.len());
         let (directory, dir) = (&*partition.shared.directory, partition.dir.as_path());
-        let written = seal::put(directory, dir, base, &bytes, Some((FILE_NAME, &text)));
-        if let Err(error) = written {
-            let path = dir.join(FILE_NAME);
-            partition.cache_failed(&path, "the checkpoint cannot be written", error);
+        let put = if state.is_large() {
+            partition.run_aside(move |partition| {
+                let (directory, dir) = (&*partition.shared.directory, partition.dir.as_path());
+                if let Err(error) = replace(directory, dir, FILE_NAME, &encode(&state)) {
+                    partition.checkpoint_failed(error);
+                }
+            });
+            // Whatever the index files grow to meanwhile, they begin with what it sums.
+            seal::put(directory, dir, base, &bytes, None)
+        } else {
+            seal::put(directory, dir, base, &bytes, Some((FILE_NAME, &encode(&state))))
+        };
+        if let Err(error) = put {
+            partition.checkpoint_failed(error);
         }
+    }
+}
+
+impl Partition {
+    fn checkpoint_failed(&self, error: io::Error) {
+        self.cache_failed(&self.dir.join(FILE_NAME), "the checkpoint cannot be written", error);
     }
 }

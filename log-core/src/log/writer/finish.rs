@@ -101,7 +101,7 @@ impl Writer {
         let state = partition.head.lock().frozen.pop_front_if(|(base, _)| *base == next.base());
         let seal = self.finish_file(partition, end, state.is_some())?;
         if let Some((_, state)) = state {
-            self.snapshot(partition, &state, end);
+            self.snapshot(partition, state, end);
         }
         self.write_indexes(partition, seal.as_ref(), true);
         self.mark(now)?;
@@ -113,14 +113,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the producers' state down as of `end`, below which everything is durable.
-    fn snapshot(&self, partition: &Partition, state: &Frozen, end: Mark) {
-        let moment = Moment { topic_id: self.topic_id, end: end.offset, last_crc: end.last_crc };
-        let directory = &*partition.shared.directory;
-        // A cache: without it the next open reads the log instead.
-        if let Err(error) = snapshots::write(directory, &partition.dir, state, moment) {
-            partition.snapshot_failed(error);
+    /// Writes the producers' state down as of `end`, below which everything is durable; aside, if
+    /// there are many.
+    fn snapshot(&self, partition: &Partition, state: Frozen, end: Mark) {
+        let moment = self.moment(end);
+        if state.is_large() {
+            partition.run_aside(move |partition| partition.write_snapshot(&state, moment));
+        } else {
+            partition.write_snapshot(&state, moment);
         }
+    }
+
+    const fn moment(&self, end: Mark) -> Moment {
+        Moment { topic_id: self.topic_id, end: end.offset, last_crc: end.last_crc }
     }
 
     /// Trims the segment's file to `end` and flushes it; says what its files are to hold, or
@@ -203,6 +208,13 @@ fn forget_files(directory: &dyn Directory, dir: &Path, base: Offset) -> io::Resu
 }
 
 impl Partition {
+    fn write_snapshot(&self, state: &Frozen, moment: Moment) {
+        // A cache: without it the next open reads the log instead.
+        if let Err(error) = snapshots::write(&*self.shared.directory, &self.dir, state, moment) {
+            self.snapshot_failed(error);
+        }
+    }
+
     /// Trims and marks the active segment: the last thing before a clean close. Returns where the
     /// log ends, and what the segment's files hold if it has a batch.
     pub(crate) fn finish(&self, writer: &mut Writer) -> Result<(Reach, Option<Seal>), Fault> {
@@ -210,6 +222,7 @@ impl Partition {
             let what = "the partition went offline before it could be closed";
             return Err(Fault::new(FaultKind::Write, &self.dir, what));
         }
+        self.shared.errands.settle(self.slot);
         let end = writer.flush.durable();
         let seal = match writer.kept {
             // As it was found: closing what was not used costs nothing.
@@ -218,12 +231,12 @@ impl Partition {
             Kept::Touched => {
                 let state = self.head.lock().producers.freeze(self.shared.clock.tick());
                 if !state.is_blank() {
-                    writer.snapshot(self, &state, end);
+                    self.write_snapshot(&state, writer.moment(end));
                 }
                 let seal = writer.finish_file(self, end, !state.is_blank())?;
                 writer.write_indexes(self, seal.as_ref(), false);
                 if let Some(seal) = &seal {
-                    writer.close_checkpoint(self, end, seal, &state);
+                    writer.close_checkpoint(self, end, seal, state);
                 }
                 writer.mark(self.shared.clock.tick())?;
                 seal

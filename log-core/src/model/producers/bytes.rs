@@ -24,6 +24,8 @@ const HEAD_BYTES: usize = 8 + 4 + 8;
 const PRODUCER_BYTES: usize = 8 + 2 + 4 + 8 + 8 + 4 + 1;
 const BATCH_BYTES: usize = 8 + 8 + 4 + 4;
 const SUM_BYTES: usize = 4;
+/// Producers of a large state: a millisecond to encode.
+const LARGE: u32 = 10_000;
 
 /// Why bytes are no producers' state.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -52,6 +54,11 @@ impl Frozen {
 
     pub(super) const fn older(&self) -> &Pages<[Batch; OLDER_MAX]> {
         &self.older
+    }
+
+    /// Whether writing it down takes so long that appends should not wait for it.
+    pub(crate) fn is_large(&self) -> bool {
+        self.entries.len() >= LARGE
     }
 
     /// Whether there never was a producer, so that nothing need be written.
