@@ -23,6 +23,7 @@ mod producers;
 mod races;
 mod read_only;
 mod refused;
+mod snapshots;
 mod space;
 mod times;
 mod topics;

@@ -47,7 +47,7 @@ pub(crate) fn build(options: BatchOptions, records: i32) -> RecordBatch {
 }
 
 /// `records` records of producer `id` in epoch `number`, from `sequence` on.
-fn from(id: i64, number: i16, sequence: i32, records: i32) -> RecordBatch {
+pub(crate) fn from(id: i64, number: i16, sequence: i32, records: i32) -> RecordBatch {
     build(options(id, number, sequence), records)
 }
 
@@ -56,7 +56,7 @@ fn code(error: &AppendError) -> i16 {
     error.kafka_code()
 }
 
-fn append(log: &Log, batch: RecordBatch) -> Appended {
+pub(crate) fn append(log: &Log, batch: RecordBatch) -> Appended {
     log.append_wait(batch, Durability::Synced).unwrap()
 }
 

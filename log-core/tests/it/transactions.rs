@@ -328,6 +328,38 @@ fn d10_a_transaction_over_several_segments_is_named_to_a_reader_of_the_first() {
     world.reopen(false, 4096, |_| {}).check(200);
 }
 
+/// What began before the last segment is known from the snapshot at its base.
+#[test]
+fn c26_the_last_segment_recovered_alone_names_the_transactions_that_began_before_it() {
+    let mut world = World::new(4096);
+    world.transactional(1, 3);
+    world.transactional(2, 3);
+    while world.log.info().segments.len() < 12 {
+        world.plain(2);
+    }
+    world.end_txn(1, ABORT, false);
+    world.plain(1);
+    world.end_txn(2, ABORT, false);
+    let last = world.log.info().segments.last().unwrap().base_offset.get();
+    let aborted = |world: &World| {
+        let fetched = world.log.fetch(at(0), FetchLimits::default(), COMMITTED).unwrap();
+        fetched.aborted_transactions
+    };
+    let before = aborted(&world);
+    assert_eq!(before.len(), 2);
+    let all: u64 = world.log.info().segments.iter().map(|segment| u64::from(segment.bytes)).sum();
+    let world = world.reopen(false, 4096, |directory| {
+        for path in ["index", "timeindex", "txnindex"].map(|end| format!("{last:020}.{end}")) {
+            let _there = directory.unlink(&dir().join(path));
+        }
+        let _there = directory.unlink(&dir().join("oncelog.checkpoint"));
+    });
+    let read = world.store.recovered()[0].bytes_read;
+    assert!(read < all / 2, "{read} of {all} bytes read");
+    assert_eq!(aborted(&world), before);
+    world.check(300);
+}
+
 #[test]
 fn d13_truncation_below_a_transaction_forgets_it_and_above_it_does_not() {
     let mut world = World::new(1 << 20);
