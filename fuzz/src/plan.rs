@@ -79,8 +79,10 @@ impl Plan {
         let c = &mut Chance::from_bytes(bytes.to_vec());
         let seed = c.below(0x1_0000);
         let (mut plan, swarm) = Self::settings(c, seed, weather);
+        let (producers, lean) = (c.pick(&[0, 1, 3]), Lean::new(c));
         while !c.is_spent() && plan.ops.len() < STEPS_MAX {
-            let next = step(c, &swarm, plan.weather);
+            let theirs = c.below(producers + 1) > 0;
+            let next = if theirs { lean.step(c) } else { step(c, &swarm, plan.weather) };
             plan.ops.push(next);
         }
         plan

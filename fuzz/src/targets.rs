@@ -15,6 +15,7 @@ pub mod files;
 pub mod names;
 pub mod ops;
 pub mod record;
+pub mod snapshot;
 pub mod store;
 
 /// One target.
@@ -40,6 +41,7 @@ pub const ALL: &[Target] = &[
     Target { name: "index_open", run: store::index, seeds: store::index_seeds },
     Target { name: "segment_recover", run: store::segment, seeds: store::segment_seeds },
     Target { name: "dir_recover", run: store::directory, seeds: store::directory_seeds },
+    Target { name: "snapshot", run: snapshot::run, seeds: snapshot::seeds },
     Target { name: "ops", run: ops::run, seeds: ops::seeds },
     Target { name: "ops_damage", run: ops::run_damaged, seeds: ops::seeds },
 ];

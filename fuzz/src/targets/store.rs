@@ -1,6 +1,7 @@
 //! Whole directories from any bytes: a store opens or refuses, loses nothing it can read, and finds
 //! the same the second time.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -10,10 +11,11 @@ use log_core::entropy::SeededEntropy;
 use log_core::format::{BatchBuilder, BatchOptions, Batches, NewRecord, RecordBatch};
 use log_core::ids::TimestampMs;
 use log_core::{
-    Drive, Durability, FetchError, FetchLimits, IsolationLevel, Log, Offset, Store, TopicPartition,
+    Drive, Durability, FetchError, FetchLimits, IsolationLevel, Log, Offset, Store, StoreBuilder,
+    TopicPartition,
 };
 
-const ROOT: &str = "/store";
+pub(super) const ROOT: &str = "/store";
 const FIRST_LOG: &str = "/store/t-0/00000000000000000000.log";
 const FIRST_INDEX: &str = "/store/t-0/00000000000000000000.index";
 /// Files one archive may hold.
@@ -37,20 +39,26 @@ const NAMES: [&str; 14] = [
 ];
 
 /// A log's readable batches by offset, and where damage is named.
-type Contents = (Vec<(i64, Vec<u8>)>, Vec<(i64, i64)>);
+pub(super) type Contents = (Vec<(i64, Vec<u8>)>, Vec<(i64, i64)>);
 
-fn open(directory: &Arc<MemoryDirectory>) -> Option<Store> {
+pub(super) fn open(directory: &Arc<MemoryDirectory>) -> Option<Store> {
+    open_with(directory, |builder| builder)
+}
+
+pub(super) fn open_with(
+    directory: &Arc<MemoryDirectory>,
+    settings: impl FnOnce(StoreBuilder) -> StoreBuilder,
+) -> Option<Store> {
     let directory: Arc<dyn Directory> = Arc::<MemoryDirectory>::clone(directory);
-    Store::builder()
+    let builder = Store::builder()
         .directory(directory)
         .clock(Arc::new(ManualClock::new(TimestampMs::new(1_000_000))))
         .entropy(Arc::new(SeededEntropy::new(1)))
-        .drive(Drive::Inline)
-        .open(ROOT)
-        .ok()
+        .drive(Drive::Inline);
+    settings(builder).open(ROOT).ok()
 }
 
-fn empty() -> Arc<MemoryDirectory> {
+pub(super) fn empty() -> Arc<MemoryDirectory> {
     let directory = Arc::new(MemoryDirectory::new());
     let made = directory.create_dir(Path::new(ROOT)).is_ok()
         && directory.create_dir(&Path::new(ROOT).join("t-0")).is_ok();
@@ -59,14 +67,14 @@ fn empty() -> Arc<MemoryDirectory> {
 }
 
 /// Puts `bytes` under `path`, in place of what is there.
-fn put(directory: &MemoryDirectory, path: &Path, bytes: &[u8]) {
+pub(super) fn put(directory: &MemoryDirectory, path: &Path, bytes: &[u8]) {
     let _there = directory.unlink(path);
     if let Ok(file) = directory.open(path, Open::Create) {
         assert_eq!(file.write_at(0, bytes).ok(), Some(bytes.len()));
     }
 }
 
-fn contents(log: &Log) -> Contents {
+pub(super) fn contents(log: &Log) -> Contents {
     let (mut batches, mut damaged) = (Vec::new(), Vec::new());
     let mut offset = log.log_start_offset();
     loop {
@@ -93,7 +101,7 @@ fn contents(log: &Log) -> Contents {
     }
 }
 
-fn first_log(store: &Store) -> Option<Log> {
+pub(super) fn first_log(store: &Store) -> Option<Log> {
     store.log(&TopicPartition::new("t".parse().ok()?, 0)).ok()
 }
 
@@ -213,12 +221,17 @@ fn make_good() -> Vec<(String, Vec<u8>)> {
         store.close().ok()
     });
     assert!(made.is_some(), "a store in memory takes what it is given");
-    let mut files = Vec::new();
+    files(&directory).into_iter().collect()
+}
+
+/// Every file of the store, by path.
+pub(super) fn files(directory: &MemoryDirectory) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
     for dir in [ROOT.to_owned(), format!("{ROOT}/t-0")] {
         let entries = directory.list(Path::new(&dir)).unwrap_or_default();
         for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::File) {
             let path = format!("{dir}/{}", entry.name);
-            files.push((path.clone(), file(&directory, &path)));
+            files.insert(path.clone(), file(directory, &path));
         }
     }
     files

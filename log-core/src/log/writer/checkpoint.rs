@@ -76,11 +76,7 @@ impl Sums {
     }
 
     /// The sum of all `bytes` of the segment, read from `file` where it is not known.
-    pub(super) fn whole(
-        &self,
-        file: &dyn crate::disk::File,
-        bytes: u64,
-    ) -> io::Result<FileSum> {
+    pub(super) fn whole(&self, file: &dyn crate::disk::File, bytes: u64) -> io::Result<FileSum> {
         self.submitted.filter(|sum| sum.bytes <= bytes).unwrap_or_default().extended(file, bytes)
     }
 
