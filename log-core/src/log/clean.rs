@@ -1,7 +1,8 @@
 //! The clean marker: what a store looked like when it was closed, so that opening need not scan.
 //!
 //! ```text
-//!   oncelog.clean      2                                               version
+//!   oncelog.clean      3                                               version
+//!                      kafka <8 hex>                                   CRC-32 of Kafka's checkpoints
 //!                      <topic> <partition> <topic id> <log start> <log end> <epoch> <last crc>
 //!                          <largest producer id, −1 for none>
 //!                          <segments>:<base>-<bytes>,<base>-<bytes>…   one line a partition
@@ -10,7 +11,8 @@
 //!   .kafka_cleanshutdown                                               the same news for Kafka
 //! ```
 //!
-//! It is never trusted blindly (D12): a partition whose files disagree with its line is scanned.
+//! Where Kafka's checkpoints are not as they were left, another program wrote here, and nothing of ours
+//! is believed (S10). It is never trusted blindly (D12): a partition whose files disagree with its line is scanned.
 //! Both markers are removed, durably, before the first write of any kind.
 
 use std::collections::BTreeMap;
@@ -24,12 +26,17 @@ use crate::segment::recover::is_missing;
 use crate::segment::replace::{read_small, replace};
 use crate::segment::seal::{Seal, guarded, unguarded};
 
+/// Kafka's checkpoint files of a directory, all of them "topic partition offset".
+pub(crate) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(crate) const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(crate) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+
 /// Ours; a name Kafka does not look at.
 pub(crate) const FILE_NAME: &str = "oncelog.clean";
 /// Kafka's (`CleanShutdownFileHandler`).
 pub(crate) const KAFKA_FILE_NAME: &str = ".kafka_cleanshutdown";
 
-const VERSION: &str = "2";
+const VERSION: &str = "3";
 
 /// How one partition was left.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -62,17 +69,51 @@ pub(crate) fn write(
     store: &CleanStore,
     all: bool,
 ) -> io::Result<()> {
-    replace(directory, root, FILE_NAME, to_text(store).as_bytes())?;
+    // Kafka's first: ours tells what it was left with.
     if all {
         replace(directory, root, KAFKA_FILE_NAME, b"{\"version\":0,\"brokerEpoch\":-1}")?;
     }
-    Ok(())
+    let kafkas = digest(directory, root)?;
+    replace(directory, root, FILE_NAME, to_text(store, kafkas).as_bytes())
 }
 
-/// Reads the marker; `None` if there is none that can be believed.
-pub(crate) fn read(directory: &dyn Directory, root: &Path) -> Option<CleanStore> {
-    let bytes = read_small(directory, &root.join(FILE_NAME)).ok()??;
-    parse(&bytes)
+/// What a directory's marker says.
+#[derive(Debug)]
+pub(crate) enum Marker {
+    /// Nobody else wrote since.
+    Ours(CleanStore),
+    /// Another program wrote since (S10).
+    Foreign,
+    /// There is none that can be believed.
+    None,
+}
+
+/// Reads the marker.
+pub(crate) fn read(directory: &dyn Directory, root: &Path) -> Marker {
+    let bytes = read_small(directory, &root.join(FILE_NAME)).ok().flatten();
+    match bytes.and_then(|bytes| parse(&bytes)) {
+        None => Marker::None,
+        Some((kafkas, store)) if digest(directory, root).ok() == Some(kafkas) => {
+            Marker::Ours(store)
+        }
+        Some(_) => Marker::Foreign,
+    }
+}
+
+/// A digest of what Kafka leaves in a directory, and changes when it runs.
+fn digest(directory: &dyn Directory, root: &Path) -> io::Result<u32> {
+    let mut digest = crc32fast::Hasher::new();
+    for name in [RECOVERY_POINTS, LOG_STARTS, HIGH_WATERMARKS, KAFKA_FILE_NAME] {
+        digest.update(name.as_bytes());
+        match read_small(directory, &root.join(name))? {
+            Some(bytes) => {
+                digest.update(b" holds ");
+                digest.update(&bytes);
+            }
+            None => digest.update(b" is missing "),
+        }
+    }
+    Ok(digest.finalize())
 }
 
 /// Removes both markers, so that whatever happens next is an unclean stop.
@@ -90,8 +131,8 @@ pub(crate) fn remove(directory: &dyn Directory, root: &Path) -> io::Result<()> {
     directory.sync_dir(root)
 }
 
-fn to_text(store: &CleanStore) -> String {
-    let mut text = format!("{VERSION}\n");
+fn to_text(store: &CleanStore, kafkas: u32) -> String {
+    let mut text = format!("{VERSION}\nkafka {kafkas:08x}\n");
     for (partition, clean) in store {
         let segments: Vec<String> =
             clean.segments.iter().map(|(base, bytes)| format!("{base}-{bytes}")).collect();
@@ -115,10 +156,11 @@ fn to_text(store: &CleanStore) -> String {
     guarded(&text)
 }
 
-fn parse(bytes: &[u8]) -> Option<CleanStore> {
+fn parse(bytes: &[u8]) -> Option<(u32, CleanStore)> {
     let mut lines = unguarded(bytes)?.lines();
     (lines.next()? == VERSION).then_some(())?;
-    lines.map(parse_line).collect()
+    let kafkas = u32::from_str_radix(lines.next()?.strip_prefix("kafka ")?, 16).ok()?;
+    Some((kafkas, lines.map(parse_line).collect::<Option<_>>()?))
 }
 
 fn parse_line(line: &str) -> Option<(TopicPartition, CleanPartition)> {
@@ -177,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_marker_reads_back() {
-        let text = to_text(&store());
-        assert_eq!(parse(text.as_bytes()), Some(store()));
+        let text = to_text(&store(), 7);
+        assert_eq!(parse(text.as_bytes()), Some((7, store())));
         let mut filled = store();
         let sum = FileSum::of(b"batches");
         for clean in filled.values_mut() {
@@ -195,13 +237,13 @@ mod tests {
                 has_producers: true,
             });
         }
-        assert_eq!(parse(to_text(&filled).as_bytes()), Some(filled));
-        assert_eq!(parse(to_text(&CleanStore::new()).as_bytes()), Some(CleanStore::new()));
+        assert_eq!(parse(to_text(&filled, 7).as_bytes()), Some((7, filled)));
+        assert_eq!(parse(to_text(&CleanStore::new(), 7).as_bytes()), Some((7, CleanStore::new())));
     }
 
     #[test]
     fn a_marker_with_any_byte_changed_is_no_marker() {
-        let text = to_text(&store()).into_bytes();
+        let text = to_text(&store(), 7).into_bytes();
         for index in 0..text.len() {
             let mut changed = text.clone();
             changed[index] ^= 1;

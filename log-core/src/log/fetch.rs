@@ -31,7 +31,7 @@ use crate::segment::Segment;
 use crate::segment::recover::Damage;
 use crate::segment::resync::{Proof, content_end, next_batch};
 use crate::segment::transaction_index::AbortedTransaction;
-use crate::segment::walk::{Stop, Walk};
+use crate::segment::walk::{Stop, follows};
 
 /// Bytes read at once on the way to the first batch: an index entry leads to within a few KiB of it.
 const SEARCH_BYTES: u64 = 16 * 1024;
@@ -313,7 +313,7 @@ impl Partition {
                         let damage =
                             self.discover(segment, limit, position, expected..until, reason);
                         // Met before: it does not say where to go on, and so hides the offset too.
-                        if known.contains(&damage) {
+                        if damage.offsets.end <= offset && known.contains(&damage) {
                             let offsets = damage.offsets.start..until.max(damage.offsets.end);
                             return Err(self.corrupt(Damage { offsets, ..damage }));
                         }
@@ -383,7 +383,7 @@ impl Partition {
             Check::Ends(last) => (None, Some(last)),
         };
         let room = usize_from(u64::from(limits.bytes_max));
-        let mut walk = Walk::new(&**segment.file(), from, limit, expected).reading(SEARCH_BYTES);
+        let mut walk = segment.walk(from, limit, expected).reading(SEARCH_BYTES);
         let (mut gathered, mut next) = (0, offset);
         loop {
             let at = walk.position();
@@ -394,13 +394,19 @@ impl Partition {
                     if batch.last_offset() < offset {
                         continue;
                     }
+                    let base = batch.base_offset();
+                    // The offset is one of those that were left out: the next batch answers for it.
+                    let left_out = gathered == 0 && follows(offset, base, segment.gaps_below());
+                    if left_out && base >= bound && proof.is_none() {
+                        return Place::Batches(Vec::new(), 0, offset);
+                    }
                     // The index lied, or damage hides the batch that belongs here.
-                    if (gathered == 0 && batch.base_offset() > offset) || proof.is_some() {
+                    if (gathered == 0 && base > offset && !left_out) || proof.is_some() {
                         let reason = "the index leads elsewhere".to_owned();
                         return Place::Bad { position: at, expected: offset, reason };
                     }
                     let bytes = batch.as_bytes().len();
-                    if gathered > 0 && (gathered + bytes > room || batch.base_offset() >= bound) {
+                    if gathered > 0 && (gathered + bytes > room || base >= bound) {
                         return Place::Batches(walk.into_kept(gathered), 0, next);
                     }
                     if gathered == 0 {
@@ -440,7 +446,7 @@ impl Partition {
         reason: String,
     ) -> Damage {
         let file = &**segment.file();
-        let proof = Proof::Neighbour(Some(offsets.end));
+        let proof = Proof::Neighbour { end: Some(offsets.end), gaps_below: segment.gaps_below() };
         let found = next_batch(file, at + 1, limit, offsets.start, proof);
         let (until, end) = match found {
             Some(found) => (found.base, found.position),

@@ -19,6 +19,7 @@ mod ends;
 mod epochs;
 mod error;
 mod files;
+mod foreign;
 mod look;
 mod producers;
 mod recovered;
@@ -35,6 +36,7 @@ use self::epochs::leader_epochs;
 pub(crate) use self::epochs::write_epochs;
 pub use self::error::OpenError;
 use self::files::{candidates, topic_id};
+pub(crate) use self::foreign::KafkaSays;
 pub(crate) use self::look::{Looked, look, read_mark};
 use self::producers::{Replay, left_by};
 pub use self::recovered::Recovered;
@@ -70,6 +72,8 @@ pub(crate) struct Request<'a> {
     pub(crate) settings: TopicSettings,
     /// The clean marker's line for it.
     pub(crate) clean: Option<&'a CleanPartition>,
+    /// What Kafka says of it, if that had it since we did.
+    pub(crate) kafka: Option<KafkaSays>,
     /// For a directory that names no topic id.
     pub(crate) new_topic_id: TopicId,
     /// A living process opens it anew after a fault (S9).
@@ -132,10 +136,20 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     }
     let identity = Identity { topic_id, partition: request.name.partition() };
     let mut candidates = candidates(request, &mut warnings)?;
-    let log_start = settle_ends(request, watermark.as_ref(), &mut candidates, &mut warnings)?;
+    let gaps_below = gaps_below(found.as_ref(), watermark.as_ref());
+    let foreign = gaps_below == Offset::MAX;
+    let (log_start, watermark) = if foreign {
+        (
+            foreign::log_start(request, watermark.as_ref(), &candidates),
+            foreign::recovery_point(request, topic_id, &candidates),
+        )
+    } else {
+        let start = settle_ends(request, watermark.as_ref(), &mut candidates, &mut warnings)?;
+        (start, watermark)
+    };
     let clean = request.clean.filter(|clean| clean.topic_id == topic_id);
     if let Some(clean) = clean
-        && let Some(scan) = believe(request, &candidates, clean, identity)
+        && let Some(scan) = believe(request, &candidates, clean, identity, gaps_below)
         && let Some(producers) = left_by(request, clean)
     {
         let epochs = leader_epochs(request, watermark.as_ref(), &scan, log_start, &mut warnings)?;
@@ -143,15 +157,10 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
         let recovered = recovered(request, &scan, watermark, start, epoch, None, warnings);
         return assemble(request, &scan, topic_id, epochs, recovered, producers);
     }
-    let settings = &request.shared.settings;
-    let rules = Rules {
-        watermark,
-        unflushed_bytes_max: settings.unflushed_bytes_max,
-        index_interval_bytes: request.settings.index_interval_bytes,
-    };
+    let rules = rules(request, watermark, gaps_below);
     let read = AtomicU64::new(0);
     let Consulted { claimed, from } =
-        consult(request, &mut candidates, identity, &mut warnings, &read)?;
+        consult(request, &mut candidates, (identity, gaps_below), &mut warnings, &read)?;
     let base = candidates.first().map_or(Offset::ZERO, |first| first.base);
     let mut replay = match from {
         Some((from, producers)) => Replay::resume(request, topic_id, from, producers),
@@ -160,16 +169,9 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let mut scan =
         scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
     scan.bytes_read += read.into_inner();
+    let log_start = if foreign { log_start.min(scan.end.offset) } else { log_start };
     begin_at(log_start, dir, &mut scan);
-    if settings.on_damage == OnDamage::Refuse
-        && let Some(first) = scan.damage.first()
-    {
-        return Err(OpenError::Damaged {
-            partition: request.name.clone(),
-            reason: first.reason.clone(),
-            damage: scan.damage,
-        });
-    }
+    refuse_damage(request, &scan)?;
     let above = claimed.is_some_and(|claimed| claimed > scan.end.offset);
     if above && !mutant::on(Mutant::CheckpointAboveEnd) {
         forget(directory, dir)?;
@@ -183,6 +185,38 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let repaired = Some(repaired);
     let recovered = recovered(request, &scan, watermark, log_start, epoch, repaired, warnings);
     assemble(request, &scan, topic_id, epochs, recovered, producers)
+}
+
+fn rules(request: &Request<'_>, watermark: Option<Watermark>, gaps_below: Offset) -> Rules {
+    Rules {
+        watermark,
+        unflushed_bytes_max: request.shared.settings.unflushed_bytes_max,
+        index_interval_bytes: request.settings.index_interval_bytes,
+        gaps_below,
+    }
+}
+
+/// Refuses a damaged log, if the settings say so.
+fn refuse_damage(request: &Request<'_>, scan: &Scan) -> Result<(), OpenError> {
+    match scan.damage.first() {
+        Some(first) if request.shared.settings.on_damage == OnDamage::Refuse => {
+            Err(OpenError::Damaged {
+                partition: request.name.clone(),
+                reason: first.reason.clone(),
+                damage: scan.damage.clone(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Below which offset batches may leave offsets out: everywhere, where nothing of ours says more.
+fn gaps_below(found: Option<&Watermark>, ours: Option<&Watermark>) -> Offset {
+    match (found, ours) {
+        (None, _) => Offset::MAX,
+        (_, Some(mark)) => mark.gaps_below,
+        (Some(_), None) => Offset::ZERO,
+    }
 }
 
 /// Nobody misses what was deleted, but everything from the log's start on.

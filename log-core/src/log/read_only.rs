@@ -21,7 +21,7 @@ use super::engine::Shared;
 use super::events::Events;
 use super::fetch::{FetchError, FetchLimits, Fetched, IsolationLevel, Verified};
 use super::info::LogInfo;
-use super::open::{Looked, OpenError, Recovered, Request, look, read_mark};
+use super::open::{KafkaSays, Looked, OpenError, Recovered, Request, look, read_mark};
 use super::partition::Partition;
 use super::store::{TopicError, new_topic_id};
 use super::times::OffsetAndTimestamp;
@@ -139,14 +139,22 @@ impl Place {
         let mut looks = 0;
         loop {
             looks += 1;
-            let marker = clean::read(&*shared.directory, &self.root);
+            let (clean, kafka) = match clean::read(&*shared.directory, &self.root) {
+                clean::Marker::Ours(clean) => (clean.get(&self.partition).cloned(), None),
+                // How far it is durable does not matter to who repairs nothing.
+                clean::Marker::Foreign => {
+                    (None, Some(KafkaSays { recovery_point: None, log_start: None }))
+                }
+                clean::Marker::None => (None, None),
+            };
             let looked = look(&Request {
                 shared,
                 name: self.partition.clone(),
                 dir: self.dir.clone(),
                 slot: 0,
                 settings: shared.settings.topic,
-                clean: marker.as_ref().and_then(|marker| marker.get(&self.partition)),
+                clean: clean.as_ref(),
+                kafka,
                 new_topic_id: known.unwrap_or_else(|| new_topic_id(&*shared.entropy)),
                 reopened: false,
             });

@@ -29,6 +29,7 @@ use crate::ids::{TopicId, TopicName, TopicPartition};
 mod builder;
 mod close;
 mod directories;
+mod foreign;
 mod identity;
 mod make;
 mod opening;

@@ -19,7 +19,7 @@ use crate::format::{BatchView, Records};
 use crate::ids::{LeaderEpoch, Offset, Position, TimestampMs};
 use crate::segment::Segment;
 use crate::segment::recover::Damage;
-use crate::segment::walk::{Stop, Walk};
+use crate::segment::walk::Stop;
 
 /// Where a time stands in the log (Kafka's `OffsetAndTimestamp`).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -178,7 +178,7 @@ impl Partition {
     ) -> Result<(), Strayed> {
         let limit = limit_of(segment, &view.reach);
         let start = from.by.is_none().then(|| segment.base());
-        let mut walk = Walk::new(&**segment.file(), from.position, limit, start);
+        let mut walk = segment.walk(from.position, limit, start);
         let mut proof = from.by;
         let mut expected = segment.base();
         let mut done = false;

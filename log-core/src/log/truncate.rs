@@ -27,7 +27,7 @@ use crate::format::BatchView;
 use crate::ids::{LeaderEpoch, Offset, Position, TimestampMs};
 use crate::int::{u32_saturated, usize_from};
 use crate::segment::Segment;
-use crate::segment::walk::{Stop, Walk};
+use crate::segment::walk::Stop;
 
 impl Log {
     /// Deletes the records from `offset` on; the next record gets that offset. A batch that holds
@@ -180,7 +180,7 @@ impl Partition {
             last_crc,
         };
         let limit = last.end().unwrap_or(active_end).get().into();
-        let mut walk = Walk::new(&**last.file(), Position::ZERO, limit, Some(last.base()));
+        let mut walk = last.walk(Position::ZERO, limit, Some(last.base()));
         loop {
             let at = walk.position();
             match walk.next() {
@@ -208,6 +208,7 @@ impl Partition {
             slot: self.slot,
             settings: self.settings.get(),
             clean: None,
+            kafka: None,
             new_topic_id: writer.topic_id(),
             reopened: false,
         })
@@ -262,8 +263,7 @@ impl Partition {
 /// The checksum of the last batch of a finished segment.
 fn last_crc(segment: &Segment) -> Result<u32, TrimError> {
     let Some(end) = segment.end() else { return Ok(0) };
-    let mut walk =
-        Walk::new(&**segment.file(), Position::ZERO, end.get().into(), Some(segment.base()));
+    let mut walk = segment.walk(Position::ZERO, end.get().into(), Some(segment.base()));
     let mut crc = 0;
     loop {
         let at = walk.position();

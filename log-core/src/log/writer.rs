@@ -64,6 +64,7 @@ pub(crate) struct Writer {
     unmarked_bytes: u64,
     topic_id: TopicId,
     log_start: Offset,
+    gaps_below: Offset,
     leader_epoch: LeaderEpoch,
     /// The segment's file, from the first write until all of it is durable and nothing comes.
     file: Option<Arc<dyn File>>,
@@ -108,6 +109,8 @@ pub(crate) struct Start {
     pub(crate) watermark: WatermarkFile,
     pub(crate) topic_id: TopicId,
     pub(crate) log_begins: Offset,
+    /// Batches that start below may leave offsets out.
+    pub(crate) gaps_below: Offset,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) now: Tick,
 }
@@ -138,6 +141,7 @@ impl Writer {
             unmarked_bytes: 0,
             topic_id: start.topic_id,
             log_start: start.log_begins,
+            gaps_below: start.gaps_below,
             leader_epoch: start.leader_epoch,
             file: None,
             offline: false,

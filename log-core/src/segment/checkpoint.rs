@@ -110,6 +110,7 @@ impl Checkpoint {
         log: &Path,
         file: &dyn File,
         bytes: u64,
+        gaps_below: Offset,
     ) -> Option<Indexes> {
         let end = self.position()?;
         let mut indexes = Indexes::start(directory, log, &self.segment)?;
@@ -117,18 +118,25 @@ impl Checkpoint {
             return Some(indexes);
         }
         (u64::from(end.get()) <= bytes).then_some(())?;
-        self.walk_to_end(&mut indexes, file, end)?;
+        self.walk_to_end(&mut indexes, file, end, gaps_below)?;
         Some(indexes)
     }
 
     /// Walks from the last index entry to the end: the batch there must be the one named, and what
     /// the index did not enter yet is counted again.
-    fn walk_to_end(&self, indexes: &mut Indexes, file: &dyn File, end: Position) -> Option<()> {
+    fn walk_to_end(
+        &self,
+        indexes: &mut Indexes,
+        file: &dyn File,
+        end: Position,
+        gaps_below: Offset,
+    ) -> Option<()> {
         let hint = indexes.lookup(Offset::MAX);
         let expected = hint.offset.is_none().then_some(self.segment.base);
         let mut proof = hint.offset;
         let mut last = None;
-        let mut walk = Walk::new(file, hint.position, end.get().into(), expected);
+        let mut walk =
+            Walk::new(file, hint.position, end.get().into(), expected).gaps_below(gaps_below);
         while let Ok((position, batch)) = walk.next() {
             let last_offset = batch.last_offset();
             proof = proof.filter(|offset| *offset != last_offset);

@@ -54,6 +54,8 @@ pub(crate) struct Segment {
     path: PathBuf,
     file: Arc<dyn File>,
     index: RwLock<Indexes>,
+    /// Batches that start below may leave offsets out: another program wrote them (S10).
+    gaps_below: Offset,
     /// Where the last batch ends, once no more will be appended; `u32::MAX` before.
     end: AtomicU32,
     /// Set when its files are about to go, so that no index file is put in place for it any more;
@@ -67,7 +69,29 @@ impl Segment {
     /// A segment that takes appends.
     pub(crate) fn active(base: Offset, path: PathBuf, file: Arc<dyn File>, index: Indexes) -> Self {
         let (index, end) = (RwLock::new(index), AtomicU32::new(ACTIVE));
-        Self { base, path, file, index, end, gone: Mutex::new(false) }
+        let (gaps_below, gone) = (Offset::ZERO, Mutex::new(false));
+        Self { base, path, file, index, gaps_below, end, gone }
+    }
+
+    /// The same, but that batches which start below `offset` may leave offsets out.
+    pub(crate) const fn with_gaps_below(mut self, offset: Offset) -> Self {
+        self.gaps_below = offset;
+        self
+    }
+
+    /// The same of one that nobody else has yet.
+    pub(crate) const fn set_gaps_below(&mut self, offset: Offset) {
+        self.gaps_below = offset;
+    }
+
+    pub(crate) const fn gaps_below(&self) -> Offset {
+        self.gaps_below
+    }
+
+    /// A walk over its batches from `from` to `limit`, the first of which is at `expected`, where
+    /// known.
+    pub(crate) fn walk(&self, from: Position, limit: u64, expected: Option<Offset>) -> Walk<'_> {
+        Walk::new(&*self.file, from, limit, expected).gaps_below(self.gaps_below)
     }
 
     /// Says that the last batch ends at `end` and no more will come.
@@ -142,7 +166,7 @@ impl Segment {
             }
         }
         let mut indexes = Indexes::new(self.base);
-        let mut walk = Walk::new(&*self.file, Position::ZERO, seal.log.bytes, Some(self.base));
+        let mut walk = self.walk(Position::ZERO, seal.log.bytes, Some(self.base));
         while let Ok((position, batch)) = walk.next() {
             let (base, last) = (batch.base_offset(), batch.last_offset());
             let stamp = Stamp { timestamp: batch.max_timestamp(), offset: last };
@@ -172,7 +196,7 @@ impl Segment {
     /// Shows `observed` every batch that can be read.
     fn observe(&self, observed: &mut Observed) {
         let Some(end) = self.end() else { return };
-        let mut walk = Walk::new(&*self.file, Position::ZERO, end.get().into(), Some(self.base));
+        let mut walk = self.walk(Position::ZERO, end.get().into(), Some(self.base));
         while let Ok((_, view)) = walk.next() {
             if let Ok(Some(batch)) = ProducerBatch::of(&view) {
                 observed.see(&batch, view.base_offset());

@@ -107,6 +107,8 @@ pub(crate) struct Rules {
     pub(crate) watermark: Option<Watermark>,
     pub(crate) unflushed_bytes_max: u32,
     pub(crate) index_interval_bytes: u32,
+    /// Batches that start below may leave offsets out: another program wrote them (S10).
+    pub(crate) gaps_below: Offset,
 }
 
 /// A segment as the scan left it.
@@ -141,6 +143,8 @@ pub(crate) struct Scan {
     pub(crate) bytes_cut: u64,
     /// Bytes of segment files that were read.
     pub(crate) bytes_read: u64,
+    /// Batches that start below may leave offsets out.
+    pub(crate) gaps_below: Offset,
     /// Files that hold no batch and no longer belong anywhere.
     pub(crate) orphans: Vec<PathBuf>,
 }
@@ -173,6 +177,7 @@ pub(crate) fn scan(
             damage: Vec::new(),
             bytes_cut: 0,
             bytes_read: 0,
+            gaps_below: Offset::ZERO,
             orphans: Vec::new(),
         },
     };
@@ -263,7 +268,8 @@ impl Scanner<'_> {
         let position = Position::new(u32_saturated(usize_from(end)));
         self.scan.end =
             Mark { offset: self.expected, position, batch_end: position, last_crc: self.last_crc };
-        let segment = Segment::active(candidate.base, candidate.path, candidate.file, indexes);
+        let segment = Segment::active(candidate.base, candidate.path, candidate.file, indexes)
+            .with_gaps_below(self.rules.gaps_below);
         let file_bytes = candidate.bytes;
         let segment = Arc::new(segment);
         let (next, last_crc) = (self.expected, self.last_crc);
@@ -282,7 +288,9 @@ impl Scanner<'_> {
     ) -> Result<u64, Fault> {
         let from = sum.map_or(0, |sum| sum.bytes);
         let from = Position::new(u32_saturated(usize_from(from)));
-        let mut walk = Walk::new(file, from, candidate.bytes, Some(self.expected));
+        let gaps_below = self.rules.gaps_below;
+        let mut walk =
+            Walk::new(file, from, candidate.bytes, Some(self.expected)).gaps_below(gaps_below);
         loop {
             let at = walk.position();
             let stop = match walk.next() {
@@ -313,7 +321,8 @@ impl Scanner<'_> {
                 {
                     Some(next) => {
                         let position = Position::new(u32_saturated(usize_from(next)));
-                        walk = Walk::new(file, position, candidate.bytes, Some(self.expected));
+                        walk = Walk::new(file, position, candidate.bytes, Some(self.expected))
+                            .gaps_below(gaps_below);
                     }
                     None => return Ok(content_end(file, at, candidate.bytes)),
                 },
@@ -384,7 +393,7 @@ impl Scanner<'_> {
         *sum = None;
         let mark = self.rules.watermark.filter(|mark| mark.segment == candidate.base);
         let end = later.next.or(mark.map(|mark| mark.durable));
-        let proof = Proof::Neighbour(end);
+        let proof = Proof::Neighbour { end, gaps_below: self.rules.gaps_below };
         let found = next_batch(&*candidate.file, at + 1, candidate.bytes, self.expected, proof);
         let watermark = self.rules.watermark.map_or(self.expected, |mark| mark.durable);
         let (offset, position) = match (found, later.next) {
@@ -411,6 +420,10 @@ impl Scanner<'_> {
                 candidate.base, self.expected
             );
             return Err(Fault::new(FaultKind::Damage, &candidate.path, what));
+        }
+        if candidate.base <= self.rules.gaps_below && self.expected < self.rules.gaps_below {
+            self.expected = candidate.base;
+            return Ok(());
         }
         self.scan.damage.push(Damage {
             offsets: self.expected..candidate.base,
@@ -454,6 +467,14 @@ impl Scanner<'_> {
                 reason: format!("the segment that starts at offset {} is gone", mark.segment),
             });
             self.scan.end.offset = mark.durable;
+        }
+        // What is appended from here on follows without a gap.
+        let gaps_below = self.rules.gaps_below.min(self.scan.end.offset);
+        self.scan.gaps_below = gaps_below;
+        for scanned in &mut self.scan.segments {
+            if let Some(segment) = Arc::get_mut(&mut scanned.segment) {
+                segment.set_gaps_below(gaps_below);
+            }
         }
         self.scan
     }

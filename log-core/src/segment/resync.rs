@@ -7,7 +7,7 @@
 
 use std::io;
 
-use super::walk::{BATCH_BYTES_LIMIT, Stop, Walk, Window};
+use super::walk::{BATCH_BYTES_LIMIT, Stop, Walk, Window, follows};
 use crate::disk::File;
 use crate::format::{BatchView, HEADER_BYTES, batch_bytes};
 use crate::ids::{Offset, Position};
@@ -35,7 +35,12 @@ pub(crate) enum Proof {
     Checksum,
     /// The batch behind it goes on where it ends; or nothing is behind it and it ends where the log
     /// is known to end, if that is known.
-    Neighbour(Option<Offset>),
+    Neighbour {
+        /// Where the log ends.
+        end: Option<Offset>,
+        /// Batches that start below may leave offsets out.
+        gaps_below: Offset,
+    },
 }
 
 /// The first batch in `from..limit` whose base offset is `least` or later, with `proof`.
@@ -121,10 +126,10 @@ impl Search<'_> {
 impl Proof {
     /// Whether what stands at `at` lets the batch before it end with offset `next`.
     fn holds(self, file: &dyn File, at: u64, limit: u64, next: Offset) -> bool {
-        let Self::Neighbour(end) = self else { return true };
+        let Self::Neighbour { end, gaps_below } = self else { return true };
         let position = Position::new(u32_saturated(usize_from(at)));
         match Walk::new(file, position, limit, None).next() {
-            Ok((_, behind)) => behind.base_offset() == next,
+            Ok((_, behind)) => follows(next, behind.base_offset(), gaps_below),
             Err(Stop::End) => end == Some(next),
             Err(_) => false,
         }

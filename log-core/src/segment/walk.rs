@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Checked: framing, magic, CRC-32C, and continuity: each batch starts at the offset after the
-//! last one. The base offset stands outside the checksum, so continuity is what guards it.
+//! last one. The base offset stands outside the checksum, so continuity is what guards it. Where
+//! another program wrote (S10), offsets may be left out: they have to rise.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
@@ -72,6 +73,8 @@ pub(crate) struct Walk<'a> {
     at: u64,
     limit: u64,
     expected: Option<Offset>,
+    /// Batches that start below may leave offsets out before them.
+    gaps_below: Offset,
 }
 
 impl<'a> Walk<'a> {
@@ -82,7 +85,14 @@ impl<'a> Walk<'a> {
         limit: u64,
         expected: Option<Offset>,
     ) -> Self {
-        Self { window: Window::new(file, limit), at: from.get().into(), limit, expected }
+        let (window, gaps_below) = (Window::new(file, limit), Offset::ZERO);
+        Self { window, at: from.get().into(), limit, expected, gaps_below }
+    }
+
+    /// The same, but that batches which start below `offset` may leave offsets out.
+    pub(crate) const fn gaps_below(mut self, offset: Offset) -> Self {
+        self.gaps_below = offset;
+        self
     }
 
     /// The same, reading no more than `bytes` ahead: for a walk that is not to go far.
@@ -125,7 +135,7 @@ impl<'a> Walk<'a> {
             .and_then(|view| view.verify_crc().map(|()| view))
             .map_err(|error| Stop::Bad(BadPlace::Batch(error)))?;
         if let Some(expected) = self.expected
-            && expected != view.base_offset()
+            && !follows(expected, view.base_offset(), self.gaps_below)
             && !mutant::on(Mutant::SkipContinuity)
         {
             let found = view.base_offset();
@@ -168,6 +178,11 @@ impl<'a> Walk<'a> {
             Ok(Some(_)) => Stop::Bad(BadPlace::Hole),
         }
     }
+}
+
+/// Whether a batch at `base` may stand where one at `expected` belongs.
+pub(crate) fn follows(expected: Offset, base: Offset, gaps_below: Offset) -> bool {
+    base == expected || (base > expected && base < gaps_below)
 }
 
 /// A moving window over a file: reads ahead, and reads again once where the device errs.

@@ -70,6 +70,7 @@ impl Scene {
     fn forgetful(&self) {
         self.unclean();
         fs::remove_file(self.dir.path().join("orders-0/oncelog.watermark")).unwrap();
+        fs::remove_file(self.dir.path().join("recovery-point-offset-checkpoint")).unwrap();
     }
 
     fn edit(&self, batch: u64, byte: u64, bytes: &[u8]) {

@@ -11,6 +11,7 @@ mod directories;
 mod ends;
 mod engines;
 mod events;
+mod foreign;
 mod io_errors;
 mod log;
 mod made_by_others;

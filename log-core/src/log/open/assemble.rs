@@ -60,7 +60,7 @@ pub(super) fn assemble(
             last_crc: scan.end.last_crc,
             leader_epoch: recovered.leader_epoch,
             cut: false,
-            gaps_below: Offset::ZERO,
+            gaps_below: scan.gaps_below,
         };
         watermark.write(mark).map_err(failed("the watermark cannot be written"))?;
     }
@@ -93,6 +93,7 @@ pub(super) fn assemble(
         watermark,
         topic_id,
         log_begins: log_start,
+        gaps_below: scan.gaps_below,
         leader_epoch: recovered.leader_epoch,
         now: shared.clock.tick(),
     };

@@ -35,6 +35,7 @@ pub(super) fn believe(
     candidates: &[Candidate],
     clean: &CleanPartition,
     identity: Identity,
+    gaps_below: Offset,
 ) -> Option<Scan> {
     let found: Vec<(Offset, u64)> =
         candidates.iter().map(|candidate| (candidate.base, candidate.bytes)).collect();
@@ -55,7 +56,7 @@ pub(super) fn believe(
         if seal.is_none_or(|seal| !fits(&seal)) && candidate.bytes > 0 && !trusting {
             return None;
         }
-        segments.push(unread(candidate, seal, identity));
+        segments.push(unread(candidate, seal, identity, gaps_below));
     }
     let last = segments.last()?;
     let ends = last.next == clean.log_end && (last.end == 0 || last.last_crc == clean.last_crc);
@@ -72,19 +73,26 @@ pub(super) fn believe(
         damage: Vec::new(),
         bytes_cut: 0,
         bytes_read: 0,
+        gaps_below,
         orphans: Vec::new(),
     })
 }
 
 /// A segment whose indexes are read when somebody asks them.
-fn unread(candidate: &Candidate, seal: Option<Seal>, identity: Identity) -> Scanned {
+fn unread(
+    candidate: &Candidate,
+    seal: Option<Seal>,
+    identity: Identity,
+    gaps_below: Offset,
+) -> Scanned {
     let indexes = match seal {
         Some(seal) => Indexes::unread(seal, identity),
         None => Indexes::new(candidate.base),
     };
     let (path, file) = (candidate.path.clone(), Arc::clone(&candidate.file));
+    let segment = Segment::active(candidate.base, path, file, indexes);
     Scanned {
-        segment: Arc::new(Segment::active(candidate.base, path, file, indexes)),
+        segment: Arc::new(segment.with_gaps_below(gaps_below)),
         end: candidate.bytes,
         file_bytes: candidate.bytes,
         next: seal.map_or(candidate.base, |seal| seal.next),
@@ -109,7 +117,7 @@ pub(super) struct Consulted {
 pub(super) fn consult(
     request: &Request<'_>,
     candidates: &mut [Candidate],
-    identity: Identity,
+    (identity, gaps_below): (Identity, Offset),
     warnings: &mut Vec<String>,
     read: &AtomicU64,
 ) -> Result<Consulted, OpenError> {
@@ -140,7 +148,8 @@ pub(super) fn consult(
             && checkpoint.segment.base == candidate.base
         {
             let file = Metered::new(&*candidate.file, read);
-            let resumed = checkpoint.resume(directory, &candidate.path, &file, candidate.bytes);
+            let resumed =
+                checkpoint.resume(directory, &candidate.path, &file, candidate.bytes, gaps_below);
             if let Some(indexes) = resumed {
                 candidate.known = Known::Start(checkpoint.segment, indexes);
             } else {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::assemble::head;
-use super::believe::{Consulted, believe, consult};
+use super::believe::{believe, consult};
 use super::files::segments;
 use super::producers::{Replay, left_by};
 use super::{METADATA, OpenError, Recovered, Request, begin_at, recovered};
@@ -35,7 +35,7 @@ use crate::segment::recover::{Candidate, Known, Rules, Scan, scan};
 use crate::segment::replace::read_small;
 use crate::segment::seal::Identity;
 use crate::segment::time_index::Stamp;
-use crate::segment::walk::{Stop, Walk};
+use crate::segment::walk::Stop;
 use crate::segment::watermark::{Watermark, WatermarkFile};
 
 /// What a look found.
@@ -57,7 +57,10 @@ pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
     let topic_id = topic_id(directory, dir)
         .or(found.map(|mark| mark.topic_id))
         .unwrap_or(request.new_topic_id);
-    let mark = found.filter(|mark| mark.topic_id == topic_id);
+    let seen = found.filter(|mark| mark.topic_id == topic_id);
+    // Where another program wrote since, what we left vouches for nothing.
+    let mark = seen.filter(|mark| request.kafka.is_none() && mark.gaps_below < Offset::MAX);
+    let gaps_below = mark.map_or(Offset::MAX, |mark| mark.gaps_below);
     let identity = Identity { topic_id, partition: request.name.partition() };
     let mut candidates = segments(request, Open::Read, &mut warnings)?;
     let log_start = bound(mark.as_ref(), &mut candidates);
@@ -69,7 +72,10 @@ pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
         end && clean.topic_id == topic_id
     });
     let believed = clean.and_then(|clean| {
-        Some((believe(request, &candidates, clean, identity)?, left_by(request, clean)?))
+        Some((
+            believe(request, &candidates, clean, identity, gaps_below)?,
+            left_by(request, clean)?,
+        ))
     });
     let cleanly = believed.is_some();
     let (scan, producers) = match believed {
@@ -83,7 +89,7 @@ pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
     let mut found = recovered(request, &scan, mark, log_start, epoch, None, warnings);
     found.clean = cleanly;
     let partition = assemble(request, &scan, topic_id, &found, producers)?;
-    Ok(Looked { partition, topic_id, mark, recovered: found })
+    Ok(Looked { partition, topic_id, mark: seen, recovered: found })
 }
 
 /// The watermark of the partition in `dir` right now.
@@ -137,9 +143,15 @@ fn scanned(
         watermark,
         unflushed_bytes_max: request.shared.settings.unflushed_bytes_max,
         index_interval_bytes: request.settings.index_interval_bytes,
+        gaps_below: watermark.map_or(Offset::MAX, |mark| mark.gaps_below),
     };
     let read = AtomicU64::new(0);
-    let Consulted { from, .. } = consult(request, &mut candidates, identity, warnings, &read)?;
+    let from = if request.kafka.is_some() {
+        None
+    } else {
+        let vouched = (identity, rules.gaps_below);
+        consult(request, &mut candidates, vouched, warnings, &read)?.from
+    };
     let base = candidates.first().map_or(Offset::ZERO, |first| first.base);
     let mut replay = match from {
         Some((from, producers)) => Replay::resume(request, identity.topic_id, from, producers),
@@ -178,6 +190,7 @@ fn assemble(
         watermark,
         topic_id,
         log_begins: recovered.log_start_offset,
+        gaps_below: scan.gaps_below,
         leader_epoch: recovered.leader_epoch,
         now: shared.clock.tick(),
     });
@@ -201,7 +214,7 @@ impl Partition {
             return false;
         }
         let (from, limit) = (durable.mark.batch_end, u64::from(mark.position.get()));
-        let mut walk = Walk::new(&**segment.file(), from, limit, Some(durable.mark.offset));
+        let mut walk = segment.walk(from, limit, Some(durable.mark.offset));
         let mut last_crc = durable.mark.last_crc;
         loop {
             let at = walk.position();

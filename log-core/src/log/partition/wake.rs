@@ -19,7 +19,7 @@ use crate::int::{u64_from, usize_from};
 use crate::log::ticket::Answer;
 use crate::model::flush::Mark;
 use crate::segment::Segment;
-use crate::segment::walk::{Walk, read_full};
+use crate::segment::walk::read_full;
 
 impl Partition {
     /// Makes the partition ready for its first append. The caller holds `grow`.
@@ -65,7 +65,7 @@ fn check_end(segment: &Segment, end: Mark) -> Result<(), Fault> {
     }
     let last_offset = end.offset.checked_add(-1).unwrap_or(end.offset);
     let hint = segment.index().read().lookup(last_offset);
-    let mut walk = Walk::new(&**segment.file(), hint.position, limit, None);
+    let mut walk = segment.walk(hint.position, limit, None);
     let mut found = None;
     while let Ok((_, batch)) = walk.next() {
         found = batch.next_offset().map(|next| (next, batch.crc()));

@@ -11,18 +11,15 @@ use crate::config::Drive;
 use crate::error::{Fault, FaultKind};
 use crate::format::checkpoint::offsets_text;
 use crate::ids::{Offset, TopicId, TopicPartition};
-use crate::log::clean::{self, CleanPartition, CleanStore};
+use crate::log::clean::{
+    self, CleanPartition, CleanStore, HIGH_WATERMARKS, LOG_STARTS, RECOVERY_POINTS,
+};
 use crate::log::head::{LogState, Reach};
 use crate::log::partition::Partition;
 use crate::log::ticket::{Answer, Ticket, in_callback};
 use crate::log::writer::Writer;
 use crate::segment::replace::replace;
 use crate::segment::seal::Seal;
-
-/// Kafka's checkpoint files of a directory, all of them "topic partition offset".
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
-const LOG_STARTS: &str = "log-start-offset-checkpoint";
-const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 
 /// Why a close was not clean. The store is closed all the same, and the next open scans what this
 /// names.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::foreign::{self, Left};
 use super::identity::identify;
 use super::{StoreInner, builder, owner};
 use crate::clock::Clock;
@@ -23,7 +24,7 @@ use crate::disk::{Directory, Lock};
 use crate::entropy::Entropy;
 use crate::error::{Fault, FaultKind};
 use crate::format::metadata::MetaProperties;
-use crate::log::clean::{self, CleanStore};
+use crate::log::clean;
 use crate::log::engine::Shared;
 use crate::log::events::Event;
 use crate::log::info::DirectoryInfo;
@@ -105,20 +106,23 @@ pub(super) fn begin(
     directories: &mut [DataDirectory],
     shared: &Shared,
     warnings: &mut Vec<String>,
-) -> Result<(Option<MetaProperties>, Vec<CleanStore>), OpenError> {
+) -> Result<(Option<MetaProperties>, Vec<Left>), OpenError> {
     let (directory, entropy) = (&*shared.directory, &*shared.entropy);
     let mut first = None;
     let mut markers = Vec::with_capacity(directories.len());
     for (index, one) in directories.iter_mut().enumerate() {
         if let Some(fault) = one.left_out.clone() {
             one.leave_out(shared, fault);
-            markers.push(CleanStore::new());
+            markers.push(Left::default());
             continue;
         }
         let path = one.path.clone();
         let begun = check_identity(directory, entropy, &path, first.as_ref(), warnings).and_then(
             |identity| {
-                let marker = clean::read(directory, &path).unwrap_or_default();
+                let marker = foreign::left(shared, &path).map_err(|error| {
+                    let what = "what another program left cannot be taken over";
+                    Fault::io(FaultKind::Directory, &path, what, error)
+                })?;
                 clean::remove(directory, &path).map_err(|error| {
                     let what = "the clean marker cannot be removed";
                     Fault::io(FaultKind::Directory, &path, what, error)
@@ -134,7 +138,7 @@ pub(super) fn begin(
             Err(fault) if index == 0 => return Err(OpenError::Io(fault)),
             Err(fault) => {
                 one.leave_out(shared, fault);
-                markers.push(CleanStore::new());
+                markers.push(Left::default());
             }
         }
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::directories::DataDirectory;
+use super::foreign::Left;
 use super::make::{remove_tree, set_aside};
 use super::topic_file::TopicFile;
 use super::{Map, Topic, new_topic_id};
@@ -21,7 +22,6 @@ use crate::error::{Fault, FaultKind};
 use crate::format::metadata::{PARTITION_METADATA_FILE, PartitionMetadata};
 use crate::format::name::{DirectoryName, DirectoryState};
 use crate::ids::{TopicId, TopicName, TopicPartition};
-use crate::log::clean;
 use crate::log::engine::Shared;
 use crate::log::events::Event;
 use crate::log::open::{OpenError, Opened, Request, open};
@@ -45,17 +45,14 @@ impl<'a> Opening<'a> {
     }
 
     /// Opens everything; returns it, and what was skipped or removed, in prose.
-    pub(super) fn topics(
-        mut self,
-        markers: &[clean::CleanStore],
-    ) -> Result<(Map, Vec<String>), OpenError> {
+    pub(super) fn topics(mut self, markers: &[Left]) -> Result<(Map, Vec<String>), OpenError> {
         self.find()?;
         for (name, index) in self.places.clone() {
             if !self.directories.get(index).is_some_and(DataDirectory::is_open) {
                 continue;
             }
-            let clean = markers.get(index).and_then(|marker| marker.get(&name));
-            match self.open(name, clean) {
+            let Some(left) = markers.get(index) else { continue };
+            match self.open(name, left) {
                 Err(OpenError::Io(fault)) if index > 0 => self.leave_out(index, fault),
                 other => other?,
             }
@@ -229,17 +226,14 @@ impl<'a> Opening<'a> {
         file
     }
 
-    fn open(
-        &mut self,
-        name: TopicPartition,
-        clean: Option<&clean::CleanPartition>,
-    ) -> Result<(), OpenError> {
+    fn open(&mut self, name: TopicPartition, left: &Left) -> Result<(), OpenError> {
         let config = self.file(name.topic()).map_or_else(TopicConfig::new, |file| file.config);
         let known = self.map.topics.get(name.topic()).map(|topic| topic.id);
         let Some(dir) = self.dir(&name) else { return Ok(()) };
         let opened = open(&Request {
             shared: self.shared,
-            clean,
+            clean: left.clean.get(&name),
+            kafka: left.kafka(&name),
             dir,
             slot: self.map.next_slot,
             settings: config.over(&self.shared.settings.topic),

@@ -66,6 +66,7 @@ impl StoreInner {
             slot: self.map.lock().take_slot(),
             settings: old.settings.get(),
             clean: None,
+            kafka: None,
             new_topic_id: self.new_topic_id(),
             reopened: true,
         });

@@ -383,6 +383,7 @@ impl StoreInner {
                 slot,
                 settings,
                 clean: None,
+                kafka: None,
                 new_topic_id: made.id,
                 reopened: false,
             };

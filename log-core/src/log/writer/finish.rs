@@ -44,7 +44,7 @@ impl Writer {
             last_crc: durable.last_crc,
             leader_epoch: self.leader_epoch,
             cut: false,
-            gaps_below: Offset::ZERO,
+            gaps_below: self.gaps_below,
         };
         self.write_mark(mark)?;
         self.marked = self.reach(durable);
@@ -78,7 +78,7 @@ impl Writer {
             last_crc: cut.last_crc,
             leader_epoch: self.leader_epoch,
             cut: true,
-            gaps_below: Offset::ZERO,
+            gaps_below: self.gaps_below.min(cut.offset),
         };
         self.write_mark(mark)
     }
