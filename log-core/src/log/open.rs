@@ -136,7 +136,9 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     }
     let identity = Identity { topic_id, partition: request.name.partition() };
     let mut candidates = candidates(request, &mut warnings)?;
-    let gaps_below = gaps_below(found.as_ref(), watermark.as_ref());
+    let marked = WatermarkFile::is_there(directory, dir)
+        .map_err(failed("the watermark cannot be looked for"))?;
+    let gaps_below = gaps_below(marked, found.as_ref(), watermark.as_ref());
     let foreign = gaps_below == Offset::MAX;
     let (log_start, watermark) = if foreign {
         (
@@ -210,10 +212,17 @@ fn refuse_damage(request: &Request<'_>, scan: &Scan) -> Result<(), OpenError> {
     }
 }
 
-/// Below which offset batches may leave offsets out: everywhere, where nothing of ours says more.
-fn gaps_below(found: Option<&Watermark>, ours: Option<&Watermark>) -> Offset {
+/// Below which offset batches may leave offsets out: everywhere, where we never were. A watermark
+/// file that says nothing any more is still one of ours.
+fn gaps_below(marked: bool, found: Option<&Watermark>, ours: Option<&Watermark>) -> Offset {
     match (found, ours) {
-        (None, _) => Offset::MAX,
+        (None, _) => {
+            if marked {
+                Offset::ZERO
+            } else {
+                Offset::MAX
+            }
+        }
         (_, Some(mark)) => mark.gaps_below,
         (Some(_), None) => Offset::ZERO,
     }

@@ -125,6 +125,15 @@ impl WatermarkFile {
         }
     }
 
+    /// Whether `dir` holds the file, whatever it says.
+    pub(crate) fn is_there(directory: &dyn Directory, dir: &Path) -> io::Result<bool> {
+        match directory.open(&dir.join(FILE_NAME), Open::Read) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Opens the sidecar to write, creating it if need be. The caller makes its name durable.
     pub(crate) fn open(files: &Arc<FilePool>, dir: &Path) -> io::Result<Self> {
         let path = dir.join(FILE_NAME);
