@@ -127,8 +127,9 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     };
     let directory = &*request.shared.directory;
     let mut warnings = Vec::new();
-    let found =
+    let marked =
         WatermarkFile::read(directory, dir).map_err(failed("the watermark cannot be read"))?;
+    let found = marked.mark();
     let topic_id = topic_id(request, found.as_ref(), &mut warnings)?;
     let watermark = found.filter(|mark| mark.topic_id == topic_id);
     if found.is_some() && watermark.is_none() {
@@ -136,9 +137,7 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     }
     let identity = Identity { topic_id, partition: request.name.partition() };
     let mut candidates = candidates(request, &mut warnings)?;
-    let marked = WatermarkFile::is_there(directory, dir)
-        .map_err(failed("the watermark cannot be looked for"))?;
-    let gaps_below = gaps_below(marked, found.as_ref(), watermark.as_ref());
+    let gaps_below = marked.gaps_below(topic_id);
     let foreign = gaps_below == Offset::MAX;
     let (log_start, watermark) = if foreign {
         (
@@ -209,22 +208,6 @@ fn refuse_damage(request: &Request<'_>, scan: &Scan) -> Result<(), OpenError> {
             })
         }
         _ => Ok(()),
-    }
-}
-
-/// Below which offset batches may leave offsets out: everywhere, where we never were. A watermark
-/// file that says nothing any more is still one of ours.
-fn gaps_below(marked: bool, found: Option<&Watermark>, ours: Option<&Watermark>) -> Offset {
-    match (found, ours) {
-        (None, _) => {
-            if marked {
-                Offset::ZERO
-            } else {
-                Offset::MAX
-            }
-        }
-        (_, Some(mark)) => mark.gaps_below,
-        (Some(_), None) => Offset::ZERO,
     }
 }
 

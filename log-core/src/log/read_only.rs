@@ -160,7 +160,7 @@ impl Place {
             });
             let now = read_mark(&*shared.directory, &self.dir);
             let same = match (&looked, &now) {
-                (Ok(looked), Ok(now)) => moved_on(looked.mark.as_ref(), now.as_ref()),
+                (Ok(looked), Ok(now)) => moved_on(looked.mark.as_ref(), now.mark().as_ref()),
                 _ => false,
             };
             if same || looks >= LOOKS_MAX {
@@ -338,7 +338,7 @@ impl ReadOnlyLog {
     fn look_again(&self, anew: bool) -> Result<bool, OpenError> {
         let inner = &*self.0;
         let _turn = inner.looking.lock();
-        let mark = read_mark(&*inner.shared.directory, &inner.place.dir)?;
+        let mark = read_mark(&*inner.shared.directory, &inner.place.dir)?.mark();
         let (partition, before) = {
             let seen = inner.seen.read();
             (Arc::clone(&seen.partition), seen.mark)

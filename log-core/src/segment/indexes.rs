@@ -7,8 +7,10 @@
 //!   marker      ─▶ it aborts what has batches? an entry of the transaction index
 //! ```
 
+use std::io;
 use std::path::Path;
 
+use super::files::remove_file;
 use super::offset_index::{Hint, OffsetIndex};
 use super::replace::read_small;
 use super::seal::{FileSum, Identity, Seal};
@@ -201,6 +203,19 @@ impl IndexBytes {
             |(kind, bytes): &(FileKind, &Vec<u8>)| *kind != FileKind::TxnIndex || !bytes.is_empty();
         let named = move |(kind, bytes)| (segment_file_name(base, kind), Vec::as_slice(bytes));
         files.into_iter().filter(there).map(named)
+    }
+
+    /// Removes the file of an older life that these have no successor of.
+    pub(crate) fn forget_absent(
+        &self,
+        directory: &dyn Directory,
+        dir: &Path,
+        base: Offset,
+    ) -> io::Result<()> {
+        if self.transactions.is_empty() {
+            remove_file(directory, &dir.join(segment_file_name(base, FileKind::TxnIndex)))?;
+        }
+        Ok(())
     }
 
     /// Their bytes together.

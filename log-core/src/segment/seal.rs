@@ -16,13 +16,11 @@ use core::fmt;
 use std::io;
 use std::path::Path;
 
-use super::files::remove_file;
 use super::indexes::IndexBytes;
 use super::replace::{read_small, replace_all};
 use super::time_index::Stamp;
 use super::walk::read_full;
 use crate::disk::{Directory, File};
-use crate::format::{FileKind, segment_file_name};
 use crate::ids::{Offset, TimestampMs, TopicId};
 use crate::int::{u64_from, usize_from};
 
@@ -208,11 +206,8 @@ pub(crate) fn put(
     bytes: &IndexBytes,
     last: Option<(&str, &[u8])>,
 ) -> io::Result<()> {
+    bytes.forget_absent(directory, dir, base)?;
     let files: Vec<(String, &[u8])> = bytes.files(base).collect();
-    let transactions = segment_file_name(base, FileKind::TxnIndex);
-    if files.iter().all(|(name, _)| *name != transactions) {
-        remove_file(directory, &dir.join(transactions))?;
-    }
     let files = files.iter().map(|(name, bytes)| (name.as_str(), *bytes));
     replace_all(directory, dir, &files.chain(last).collect::<Vec<_>>())
 }

@@ -107,6 +107,37 @@ impl Watermark {
     }
 }
 
+/// What a partition's directory says of a watermark.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Found {
+    /// There is none: we never were here.
+    Nothing,
+    /// A file without a valid slot: we were, and no more can be told.
+    Void,
+    /// The newest valid slot.
+    Mark(Watermark),
+}
+
+impl Found {
+    /// What the newest slot says, if one is valid.
+    pub(crate) const fn mark(self) -> Option<Watermark> {
+        match self {
+            Self::Mark(mark) => Some(mark),
+            Self::Nothing | Self::Void => None,
+        }
+    }
+
+    /// Below which offset batches of `topic_id` may leave offsets out: everywhere, where we never
+    /// were. A file that rotted is no licence to believe whatever offsets are found.
+    pub(crate) fn gaps_below(self, topic_id: TopicId) -> Offset {
+        match self {
+            Self::Nothing => Offset::MAX,
+            Self::Mark(mark) if mark.topic_id == topic_id => mark.gaps_below,
+            Self::Void | Self::Mark(_) => Offset::ZERO,
+        }
+    }
+}
+
 /// The open sidecar.
 #[derive(Debug)]
 pub(crate) struct WatermarkFile {
@@ -116,20 +147,11 @@ pub(crate) struct WatermarkFile {
 }
 
 impl WatermarkFile {
-    /// The newest valid mark in `dir`, under whatever topic id; `None` without file or valid slot.
-    pub(crate) fn read(directory: &dyn Directory, dir: &Path) -> io::Result<Option<Watermark>> {
+    /// What `dir` says of a watermark, under whatever topic id.
+    pub(crate) fn read(directory: &dyn Directory, dir: &Path) -> io::Result<Found> {
         match directory.open(&dir.join(FILE_NAME), Open::Read) {
-            Ok(file) => Ok(newest(&*file)?.map(|(_, mark)| mark)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Whether `dir` holds the file, whatever it says.
-    pub(crate) fn is_there(directory: &dyn Directory, dir: &Path) -> io::Result<bool> {
-        match directory.open(&dir.join(FILE_NAME), Open::Read) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Ok(file) => Ok(newest(&*file)?.map_or(Found::Void, |(_, mark)| Found::Mark(mark))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Nothing),
             Err(error) => Err(error),
         }
     }

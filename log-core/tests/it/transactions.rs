@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use log_core::clock::ManualClock;
+use log_core::disk::sim::Stop;
 use log_core::disk::{Directory, MemoryDirectory, Open};
 use log_core::format::{
     BatchBuilder, BatchOptions, EndTxnMarker, NewRecord, RecordBatch, TransactionResult,
@@ -138,53 +139,89 @@ impl World {
     }
 
     fn end(&self) -> i64 {
-        i64::try_from(self.written.len()).unwrap()
-    }
-
-    /// How the transaction of `id` that began at `first` ended.
-    fn result(&self, id: i64, first: i64) -> Option<TransactionResult> {
-        let from = usize::try_from(first).unwrap();
-        self.written[from..].iter().find_map(|written| match written {
-            Written::Marker(of, result) if *of == id => Some(*result),
-            _ => None,
-        })
-    }
-
-    /// Where readers of committed data have to stop.
-    fn last_stable(&self) -> i64 {
-        let undecided = self.written.iter().filter_map(|written| match *written {
-            Written::In(id, first) if self.result(id, first).is_none() => Some(first),
-            _ => None,
-        });
-        undecided.min().unwrap_or_else(|| self.end())
-    }
-
-    /// The offsets such readers are shown from `from` on.
-    fn visible(&self, from: i64) -> Vec<i64> {
-        let shown = |offset: &i64| match self.written[usize::try_from(*offset).unwrap()] {
-            Written::Plain => true,
-            Written::In(id, first) => self.result(id, first) == Some(TransactionResult::Commit),
-            Written::Marker(..) => false,
-        };
-        (from..self.last_stable()).filter(shown).collect()
+        end(&self.written)
     }
 
     /// Compares every fetch with what it has to be.
     fn check(&self, bytes_max: u32) {
-        assert_eq!(self.log.last_stable_offset(), at(self.last_stable()));
-        for from in 0..=self.end() {
-            let found = read(&self.log, at(from), bytes_max, COMMITTED);
-            assert_eq!(found, self.visible(from), "from {from} of {:?}", self.written);
-        }
-        let all = read(&self.log, Offset::ZERO, bytes_max, IsolationLevel::ReadUncommitted);
-        let marker = |offset: &i64| {
-            !matches!(self.written[usize::try_from(*offset).unwrap()], Written::Marker(..))
-        };
-        assert_eq!(all, (0..self.end()).filter(marker).collect::<Vec<_>>());
+        check(&self.log, &self.written, bytes_max);
     }
 
     fn files(&self, ending: &str) -> Vec<PathBuf> {
         files(&self.directory, ending)
+    }
+}
+
+/// How the transaction of `id` that began at `first` ended.
+fn result(written: &[Written], id: i64, first: i64) -> Option<TransactionResult> {
+    let from = usize::try_from(first).unwrap();
+    written[from..].iter().find_map(|written| match written {
+        Written::Marker(of, result) if *of == id => Some(*result),
+        _ => None,
+    })
+}
+
+fn end(written: &[Written]) -> i64 {
+    i64::try_from(written.len()).unwrap()
+}
+
+/// Where readers of committed data have to stop.
+fn last_stable(written: &[Written]) -> i64 {
+    let undecided = written.iter().filter_map(|one| match *one {
+        Written::In(id, first) if result(written, id, first).is_none() => Some(first),
+        _ => None,
+    });
+    undecided.min().unwrap_or_else(|| end(written))
+}
+
+/// The offsets such readers are shown from `from` on.
+fn visible(written: &[Written], from: i64) -> Vec<i64> {
+    let shown = |offset: &i64| match written[usize::try_from(*offset).unwrap()] {
+        Written::Plain => true,
+        Written::In(id, first) => result(written, id, first) == Some(COMMIT),
+        Written::Marker(..) => false,
+    };
+    (from..last_stable(written)).filter(shown).collect()
+}
+
+/// Compares every fetch from a log that holds `written` with what it has to be.
+fn check(log: &Log, written: &[Written], bytes_max: u32) {
+    assert_eq!(log.last_stable_offset(), at(last_stable(written)));
+    for from in 0..=end(written) {
+        let found = read(log, at(from), bytes_max, COMMITTED);
+        assert_eq!(found, visible(written, from), "from {from} of {written:?}");
+    }
+    let all = read(log, Offset::ZERO, bytes_max, IsolationLevel::ReadUncommitted);
+    let data = written.iter().enumerate().filter(|(_, one)| !matches!(one, Written::Marker(..)));
+    let data: Vec<i64> = data.map(|(offset, _)| i64::try_from(offset).unwrap()).collect();
+    assert_eq!(all, data);
+}
+
+/// What a log holds, told from its batches.
+fn told(log: &Log) -> Vec<Written> {
+    let (mut written, mut open, mut offset) = (Vec::new(), BTreeMap::new(), Offset::ZERO);
+    loop {
+        let fetched =
+            log.fetch(offset, FetchLimits::default(), IsolationLevel::ReadUncommitted).unwrap();
+        if fetched.is_empty() {
+            return written;
+        }
+        for batch in fetched.batches() {
+            let batch = batch.unwrap().batch;
+            let (id, base) = (batch.producer_id().get(), batch.base_offset().get());
+            let one = if batch.is_control() {
+                let record = batch.records().unwrap().next().unwrap().unwrap();
+                let marker = EndTxnMarker::from_record(record.key, record.value).unwrap().unwrap();
+                open.remove(&id);
+                Written::Marker(id, marker.result)
+            } else if batch.is_transactional() {
+                Written::In(id, *open.entry(id).or_insert(base))
+            } else {
+                Written::Plain
+            };
+            written.extend((0..batch.records_count()).map(|_| one));
+        }
+        offset = fetched.next_offset;
     }
 }
 
@@ -441,6 +478,70 @@ fn d48_undecided_records_have_no_time_yet() {
     let time = |isolation| world.log.offset_for_time(TimestampMs::new(0), isolation).unwrap();
     assert_eq!(time(COMMITTED), None);
     assert_eq!(time(IsolationLevel::ReadUncommitted).unwrap().offset, at(1));
+}
+
+/// Interleaved transactions over several segments, until the life ends; how many batches were made
+/// durable.
+fn work(log: &Log) -> i64 {
+    let mut sequences = BTreeMap::<i64, i32>::new();
+    let durable = Durability::Synced;
+    for round in 0..24_i64 {
+        let id = round % 3;
+        let sequence = sequences.entry(id).or_default();
+        let ticket = if round % 5 == 4 {
+            let result = if round % 2 == 0 { ABORT } else { COMMIT };
+            let marker = EndTxnMarker { result, coordinator_epoch: 0 };
+            log.append_marker(marker, producer(id), epoch(0), MarkerDecides::Itself, durable)
+        } else if round % 7 == 6 {
+            log.append(build(BatchOptions::new(), 2), durable)
+        } else {
+            let first = log_core::ids::Sequence::new(*sequence).unwrap();
+            let guard = log.start_verification(producer(id), epoch(0), first);
+            let batch = build(options(id, 0, *sequence).transactional(), 2);
+            *sequence += 2;
+            log.append_transactional(batch, guard, durable)
+        };
+        match ticket.and_then(|ticket| ticket.wait()) {
+            Ok(_) => {}
+            Err(_) => return round,
+        }
+    }
+    24
+}
+
+/// T1, T7 over crash and cut, at each operation of appends, rolls and the close in turn.
+#[test]
+fn committed_data_is_what_the_log_tells_after_a_stop_at_any_operation() {
+    for stop in [Stop::Crash, Stop::Cut] {
+        for operation in 1.. {
+            let mut world = crate::world::World::with(operation, |builder| {
+                builder.segment_bytes_max(4096).index_interval_bytes(200).watermark_bytes(1)
+            });
+            drop(world.open());
+            world.arm(operation, stop);
+            let mut acked = 0;
+            if let Ok(store) = world.try_open() {
+                acked = work(&store.log(&partition(0)).unwrap());
+                let _closed = store.close();
+            }
+            let over = world.disk.is_over();
+            let (store, log) = world.open();
+            let batches = log.verify().unwrap().batches;
+            assert!(batches >= acked.unsigned_abs(), "{acked} acknowledged, {batches} found");
+            let written = told(&log);
+            check(&log, &written, 2_000);
+            // And again, from the files that this opening left.
+            drop(log);
+            store.close().unwrap();
+            drop(store);
+            let (_store, log) = world.open();
+            check(&log, &written, 2_000);
+            if !over {
+                assert!(operation > 50, "{operation} operations are no workload");
+                break;
+            }
+        }
+    }
 }
 
 /// One step of a random world.

@@ -17,7 +17,7 @@ use super::assemble::head;
 use super::believe::{believe, consult};
 use super::files::segments;
 use super::producers::{Replay, left_by};
-use super::{METADATA, OpenError, Recovered, Request, begin_at, recovered};
+use super::{METADATA, OpenError, Recovered, Request, begin_at, recovered, rules};
 use crate::disk::{Directory, MemoryDirectory, Open};
 use crate::error::{Fault, FaultKind};
 use crate::format::BatchView;
@@ -36,7 +36,7 @@ use crate::segment::replace::read_small;
 use crate::segment::seal::Identity;
 use crate::segment::time_index::Stamp;
 use crate::segment::walk::Stop;
-use crate::segment::watermark::{Watermark, WatermarkFile};
+use crate::segment::watermark::{Found, Watermark, WatermarkFile};
 
 /// What a look found.
 #[derive(Debug)]
@@ -53,14 +53,16 @@ pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
     let (shared, dir) = (request.shared, request.dir.as_path());
     let directory = &*shared.directory;
     let mut warnings = Vec::new();
-    let found = read_mark(directory, dir)?;
+    let marked = read_mark(directory, dir)?;
+    let found = marked.mark();
     let topic_id = topic_id(directory, dir)
         .or(found.map(|mark| mark.topic_id))
         .unwrap_or(request.new_topic_id);
     let seen = found.filter(|mark| mark.topic_id == topic_id);
     // Where another program wrote since, what we left vouches for nothing.
     let mark = seen.filter(|mark| request.kafka.is_none() && mark.gaps_below < Offset::MAX);
-    let gaps_below = mark.map_or(Offset::MAX, |mark| mark.gaps_below);
+    let foreign = request.kafka.is_some();
+    let gaps_below = if foreign { Offset::MAX } else { marked.gaps_below(topic_id) };
     let identity = Identity { topic_id, partition: request.name.partition() };
     let mut candidates = segments(request, Open::Read, &mut warnings)?;
     let log_start = bound(mark.as_ref(), &mut candidates);
@@ -80,7 +82,10 @@ pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
     let cleanly = believed.is_some();
     let (scan, producers) = match believed {
         Some(found) => found,
-        None => scanned(request, mark, candidates, log_start, identity, &mut warnings)?,
+        None => {
+            let rules = rules(request, mark, gaps_below);
+            scanned(request, &rules, candidates, log_start, identity, &mut warnings)?
+        }
     };
     for scanned in scan.segments.iter().rev().skip(1) {
         scanned.segment.finish(Position::new(u32::try_from(scanned.end).unwrap_or(u32::MAX - 1)));
@@ -93,10 +98,7 @@ pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
 }
 
 /// The watermark of the partition in `dir` right now.
-pub(crate) fn read_mark(
-    directory: &dyn Directory,
-    dir: &Path,
-) -> Result<Option<Watermark>, OpenError> {
+pub(crate) fn read_mark(directory: &dyn Directory, dir: &Path) -> Result<Found, OpenError> {
     WatermarkFile::read(directory, dir).map_err(|error| {
         OpenError::Io(Fault::io(FaultKind::Read, dir, "the watermark cannot be read", error))
     })
@@ -133,18 +135,12 @@ fn nothing(mark: Option<&Watermark>, dir: &Path) -> Result<Candidate, OpenError>
 
 fn scanned(
     request: &Request<'_>,
-    watermark: Option<Watermark>,
+    rules: &Rules,
     mut candidates: Vec<Candidate>,
     log_start: Offset,
     identity: Identity,
     warnings: &mut Vec<String>,
 ) -> Result<(Scan, Producers), OpenError> {
-    let rules = Rules {
-        watermark,
-        unflushed_bytes_max: request.shared.settings.unflushed_bytes_max,
-        index_interval_bytes: request.settings.index_interval_bytes,
-        gaps_below: watermark.map_or(Offset::MAX, |mark| mark.gaps_below),
-    };
     let read = AtomicU64::new(0);
     let from = if request.kafka.is_some() {
         None
@@ -158,7 +154,7 @@ fn scanned(
         None => Replay::begin(request, identity.topic_id, base, warnings),
     };
     let mut scan =
-        scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
+        scan(candidates, rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
     scan.bytes_read += read.into_inner();
     begin_at(log_start, &request.dir, &mut scan);
     let producers = replay.finish(scan.end.offset, warnings);

@@ -21,7 +21,7 @@ use crate::log::clean::{self, CleanStore, LOG_STARTS, RECOVERY_POINTS};
 use crate::log::engine::Shared;
 use crate::log::open::KafkaSays;
 use crate::segment::checkpoint;
-use crate::segment::recover::is_missing;
+use crate::segment::files::remove_file;
 use crate::segment::replace::read_small;
 use crate::segment::watermark::{self, Watermark, WatermarkFile};
 
@@ -100,14 +100,11 @@ fn void(shared: &Shared, name: &TopicPartition, dir: &Path, kafka: &Checkpoints)
         let end = Path::new(&entry.name).extension();
         let vouches = end.is_some_and(|end| end == "seal" || end == "producers");
         if vouches || entry.name == checkpoint::FILE_NAME {
-            match directory.unlink(&dir.join(&entry.name)) {
-                Err(error) if !is_missing(&error) => return Err(error),
-                _ => {}
-            }
+            remove_file(directory, &dir.join(&entry.name))?;
         }
     }
     directory.sync_dir(dir)?;
-    let Some(mark) = WatermarkFile::read(directory, dir)? else { return Ok(()) };
+    let Some(mark) = WatermarkFile::read(directory, dir)?.mark() else { return Ok(()) };
     // Where Kafka says nothing of log starts, ours stand; where it does, none means the first segment.
     let starts = kafka.log_starts.as_ref();
     let log_start =

@@ -22,7 +22,8 @@ use crate::model::flush::{Flush, Mark};
 use crate::model::producers::Frozen;
 use crate::mutant::{self, Mutant};
 use crate::segment::Segment;
-use crate::segment::recover::is_missing;
+use crate::segment::files::remove_file;
+use crate::segment::indexes::IndexBytes;
 use crate::segment::seal::{self, Identity, Seal, seal_file_name};
 use crate::segment::snapshots::{self, Moment};
 use crate::segment::watermark::Watermark;
@@ -99,11 +100,11 @@ impl Writer {
     ) -> Result<(), Fault> {
         let end = self.flush.durable();
         let state = partition.head.lock().frozen.pop_front_if(|(base, _)| *base == next.base());
-        let seal = self.finish_file(partition, end, state.is_some())?;
+        let finished = self.finish_file(partition, end, state.is_some())?;
         if let Some((_, state)) = state {
             self.snapshot(partition, state, end);
         }
-        self.write_indexes(partition, seal.as_ref(), true);
+        self.write_indexes(partition, finished.as_ref(), true);
         self.mark(now)?;
         let start = Mark { position: Position::ZERO, batch_end: Position::ZERO, ..end };
         self.segment = Arc::clone(next);
@@ -128,14 +129,14 @@ impl Writer {
         Moment { topic_id: self.topic_id, end: end.offset, last_crc: end.last_crc }
     }
 
-    /// Trims the segment's file to `end` and flushes it; says what its files are to hold, or
-    /// nothing for a segment without a batch.
+    /// Trims the segment's file to `end` and flushes it; says what its files are to hold, with the
+    /// bytes of its indexes, or nothing for a segment without a batch.
     fn finish_file(
         &self,
         partition: &Partition,
         end: Mark,
         has_producers: bool,
-    ) -> Result<Option<Seal>, Fault> {
+    ) -> Result<Option<(Seal, IndexBytes)>, Fault> {
         let path = self.segment.path();
         let failed = |kind, what| move |error| Fault::io(kind, path, what, error);
         let file = self.segment.file();
@@ -155,8 +156,9 @@ impl Writer {
         };
         let mut indexes = self.segment.index().write();
         indexes.finish();
-        let (index, times, txns) = indexes.to_bytes().sums();
-        Ok(Some(Seal {
+        let bytes = indexes.to_bytes();
+        let (index, times, txns) = bytes.sums();
+        let seal = Seal {
             base: self.segment.base(),
             next: end.offset,
             last_crc: end.last_crc,
@@ -167,22 +169,27 @@ impl Writer {
             times,
             txns,
             has_producers,
-        }))
+        };
+        Ok(Some((seal, bytes)))
     }
 
     /// Writes the index files of a finished segment, and its seal if it is `sealed`. All of them
     /// are caches: without them the next open builds them anew, so a failure is only counted.
-    fn write_indexes(&self, partition: &Partition, seal: Option<&Seal>, sealed: bool) {
+    fn write_indexes(
+        &self,
+        partition: &Partition,
+        finished: Option<&(Seal, IndexBytes)>,
+        sealed: bool,
+    ) {
         let directory = &*partition.shared.directory;
         let base = self.segment.base();
-        let written = match seal {
+        let written = match finished {
             None => forget_files(directory, &partition.dir, base),
-            Some(seal) => {
-                let bytes = self.segment.index().read().to_bytes();
+            Some((seal, bytes)) => {
                 let text = seal.to_text(partition.identity(self.topic_id));
                 let name = seal_file_name(base);
                 let seal = sealed.then_some((name.as_str(), text.as_bytes()));
-                seal::put(directory, &partition.dir, base, &bytes, seal)
+                seal::put(directory, &partition.dir, base, bytes, seal)
             }
         };
         if let Err(error) = written {
@@ -199,10 +206,7 @@ fn forget_files(directory: &dyn Directory, dir: &Path, base: Offset) -> io::Resu
         .into_iter()
         .chain([seal_file_name(base)]);
     for name in names {
-        match directory.unlink(&dir.join(name)) {
-            Err(error) if !is_missing(&error) => return Err(error),
-            _ => {}
-        }
+        remove_file(directory, &dir.join(name))?;
     }
     Ok(())
 }
@@ -233,8 +237,9 @@ impl Partition {
                 if !state.is_blank() {
                     self.write_snapshot(&state, writer.moment(end));
                 }
-                let seal = writer.finish_file(self, end, !state.is_blank())?;
-                writer.write_indexes(self, seal.as_ref(), false);
+                let finished = writer.finish_file(self, end, !state.is_blank())?;
+                writer.write_indexes(self, finished.as_ref(), false);
+                let seal = finished.map(|(seal, _)| seal);
                 if let Some(seal) = &seal {
                     writer.close_checkpoint(self, end, seal, state);
                 }

@@ -17,11 +17,9 @@ use super::{Scan, Scanned, is_full, is_missing};
 use crate::disk::Directory;
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::error::{Fault, FaultKind};
-use crate::format::{FileKind, segment_file_name};
 use crate::ids::{Offset, Position};
 use crate::int::{u32_saturated, u64_from, usize_from};
 use crate::mutant::{self, Mutant};
-use crate::segment::files::remove_file;
 use crate::segment::replace::{read_small, replace_all, write_full};
 use crate::segment::seal::{Identity, Seal, seal_file_name};
 use crate::segment::walk::read_full;
@@ -182,12 +180,9 @@ fn rebuild_indexes(
         .filter(|(name, bytes)| differs(name, bytes))
         .collect();
     let failed = |what, error| Fault::io(FaultKind::Write, scanned.segment.path(), what, error);
-    let transactions = segment_file_name(base, FileKind::TxnIndex);
-    if files.iter().all(|(name, _)| *name != transactions) {
-        remove_file(directory, &dir.join(transactions)).map_err(|error| {
-            Rebuild::Failed(failed("a stale transaction index cannot be removed", error))
-        })?;
-    }
+    indexes.forget_absent(directory, dir, base).map_err(|error| {
+        Rebuild::Failed(failed("a stale transaction index cannot be removed", error))
+    })?;
     if seal.is_empty() {
         // It cannot be vouched for, and what an older seal says must not be.
         match directory.unlink(&dir.join(seal_file_name(base))) {
