@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use log_core::disk::{Directory, Disk, Entry, File, Lock, Mapping, MemoryDirectory, Open};
+use log_core::disk::{Directory, File, MemoryDirectory, Open};
 use log_core::{
     Drive, Durability, FetchLimits, IsolationLevel, Log, LogState, Offset, Recovered, Store,
 };
@@ -55,36 +55,10 @@ impl Directory for Watched {
             directory: self.clone(),
         }))
     }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.inner.unlink(path)
-    }
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.inner.lock(path)
-    }
-    fn disk(&self) -> io::Result<Box<dyn Disk>> {
-        self.inner.disk()
-    }
+    forward!(create_dir list rename unlink remove_dir sync_dir lock disk);
 }
 
 impl File for WatchedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read_at(position, buffer)?;
         if self.segment {
@@ -99,21 +73,7 @@ impl File for WatchedFile {
         }
         self.inner.write_at(position, buffer)
     }
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.inner.allocate(bytes)
-    }
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.inner.set_len(bytes)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.inner.sync()
-    }
-    fn map(&self, bytes: u64) -> io::Result<Mapping> {
-        self.inner.map(bytes)
-    }
-    fn drop_cache(&self) -> io::Result<()> {
-        self.inner.drop_cache()
-    }
+    forward!(len allocate set_len sync map drop_cache);
 }
 
 fn open_with(directory: &Watched, checkpoint_bytes: u32, segment_bytes: u32) -> Store {

@@ -11,9 +11,7 @@ use std::{fs, io};
 
 use log_core::disk::Token;
 use log_core::disk::sim::{Aim, Call, Effect};
-use log_core::disk::{
-    Completion, Directory, Disk, Entry, File, Lock, MemoryDirectory, Open, Write,
-};
+use log_core::disk::{Completion, Directory, Disk, File, MemoryDirectory, Write};
 use log_core::{
     AppendError, Drive, Durability, Event, FaultKind, LogState, Store, StoreBuilder, TopicConfig,
     TopicError,
@@ -264,34 +262,11 @@ struct Panicking {
 }
 
 impl Directory for Panicking {
-    fn open(&self, path: &Path, open: Open) -> io::Result<Arc<dyn File>> {
-        self.inner.open(path, open)
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.inner.unlink(path)
-    }
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.inner.lock(path)
-    }
     fn disk(&self) -> io::Result<Box<dyn Disk>> {
         let (inner, armed) = (self.inner.disk()?, Arc::clone(&self.armed));
         Ok(Box::new(PanickingDisk { inner, armed }))
     }
+    forward!(open create_dir list rename unlink remove_dir sync_dir lock);
 }
 
 #[derive(Debug)]

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a failure")]
 
+#[macro_use]
+mod forward;
+
 mod callbacks;
 mod checkpoint;
 mod codecs;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use log_core::disk::sim::{SimDirectory, Stop};
-use log_core::disk::{Directory, Disk, Entry, Lock, MemoryDirectory, Open};
+use log_core::disk::{Directory, MemoryDirectory, Open};
 use log_core::entropy::{Entropy, SeededEntropy};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::{Sequence, TimestampMs};
@@ -121,7 +121,7 @@ fn a_topic_is_deleted_and_a_partition_reopened_and_truncated_while_snapshots_are
 /// A disk on which a snapshot cannot be begun before somebody says so.
 #[derive(Clone, Debug)]
 struct Gated {
-    disk: MemoryDirectory,
+    inner: MemoryDirectory,
     open: Arc<(Mutex<bool>, Condvar)>,
 }
 
@@ -140,45 +140,15 @@ impl Directory for Gated {
                 self.open.1.wait(&mut opened);
             }
         }
-        self.disk.open(path, open)
+        self.inner.open(path, open)
     }
 
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir(path)
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.disk.list(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.disk.unlink(path)
-    }
-
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_dir(path)
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_dir(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.disk.lock(path)
-    }
-
-    fn disk(&self) -> io::Result<Box<dyn Disk>> {
-        self.disk.disk()
-    }
+    forward!(create_dir list rename unlink remove_dir sync_dir lock disk);
 }
 
 #[test]
 fn durable_appends_go_on_while_a_large_snapshot_cannot_be_written() {
-    let disk = Gated { disk: MemoryDirectory::new(), open: Arc::default() };
+    let disk = Gated { inner: MemoryDirectory::new(), open: Arc::default() };
     let store = builder()
         .directory(Arc::new(disk.clone()))
         .drive(Drive::Thread)

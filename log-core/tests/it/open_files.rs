@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use log_core::clock::ManualClock;
-use log_core::disk::{Directory, Disk, Entry, File, Lock, MemoryDirectory, Open};
+use log_core::disk::{Directory, File, MemoryDirectory, Open};
 use log_core::ids::TimestampMs;
 use log_core::{Drive, Durability, Store};
 
@@ -40,27 +40,7 @@ impl Drop for CountedFile {
 }
 
 impl File for CountedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
-    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read_at(position, buffer)
-    }
-    fn write_at(&self, position: u64, buffer: &[u8]) -> io::Result<usize> {
-        self.inner.write_at(position, buffer)
-    }
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.inner.allocate(bytes)
-    }
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.inner.set_len(bytes)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.inner.sync()
-    }
-    fn drop_cache(&self) -> io::Result<()> {
-        self.inner.drop_cache()
-    }
+    forward!(len read_at write_at allocate set_len sync drop_cache);
 }
 
 impl Directory for Counted {
@@ -72,30 +52,7 @@ impl Directory for Counted {
         self.open.fetch_add(1, Ordering::SeqCst);
         Ok(Arc::new(CountedFile { inner, open: Arc::clone(&self.open) }))
     }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.inner.unlink(path)
-    }
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.inner.lock(path)
-    }
-    fn disk(&self) -> io::Result<Box<dyn Disk>> {
-        self.inner.disk()
-    }
+    forward!(create_dir list rename unlink remove_dir sync_dir lock disk);
 }
 
 fn open(directory: &Counted, clock: &ManualClock, open_files: u32) -> Store {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use log_core::clock::ManualClock;
-use log_core::disk::{Directory, Disk, Entry, File, Lock, MemoryDirectory, Open};
+use log_core::disk::{Directory, File, MemoryDirectory, Open};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::TimestampMs;
 use log_core::{
@@ -59,29 +59,12 @@ struct HookedFile {
 }
 
 impl File for HookedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.inner.len()
-    }
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read_at(position, buffer);
         self.hook.read(&self.path);
         read
     }
-    fn write_at(&self, position: u64, buffer: &[u8]) -> io::Result<usize> {
-        self.inner.write_at(position, buffer)
-    }
-    fn allocate(&self, bytes: u64) -> io::Result<()> {
-        self.inner.allocate(bytes)
-    }
-    fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.inner.set_len(bytes)
-    }
-    fn sync(&self) -> io::Result<()> {
-        self.inner.sync()
-    }
-    fn drop_cache(&self) -> io::Result<()> {
-        self.inner.drop_cache()
-    }
+    forward!(len write_at allocate set_len sync drop_cache);
 }
 
 impl Directory for Hooked {
@@ -89,30 +72,7 @@ impl Directory for Hooked {
         let inner = self.inner.open(path, open)?;
         Ok(Arc::new(HookedFile { inner, path: path.to_owned(), hook: self.hook.clone() }))
     }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.create_dir(path)
-    }
-    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
-        self.inner.list(path)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.inner.rename(from, to)
-    }
-    fn unlink(&self, path: &Path) -> io::Result<()> {
-        self.inner.unlink(path)
-    }
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.remove_dir(path)
-    }
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        self.inner.sync_dir(path)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.inner.lock(path)
-    }
-    fn disk(&self) -> io::Result<Box<dyn Disk>> {
-        self.inner.disk()
-    }
+    forward!(create_dir list rename unlink remove_dir sync_dir lock disk);
 }
 
 /// One record of `bytes` that says its number.

@@ -501,7 +501,7 @@ fn work(log: &Log) -> i64 {
             *sequence += 2;
             log.append_transactional(batch, guard, durable)
         };
-        match ticket.and_then(|ticket| ticket.wait()) {
+        match ticket.and_then(log_core::Ticket::wait) {
             Ok(_) => {}
             Err(_) => return round,
         }

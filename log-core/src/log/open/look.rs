@@ -80,12 +80,10 @@ pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
         ))
     });
     let cleanly = believed.is_some();
+    let rules = rules(request, mark, gaps_below);
     let (scan, producers) = match believed {
         Some(found) => found,
-        None => {
-            let rules = rules(request, mark, gaps_below);
-            scanned(request, &rules, candidates, log_start, identity, &mut warnings)?
-        }
+        None => scanned(request, &rules, candidates, log_start, identity, &mut warnings)?,
     };
     for scanned in scan.segments.iter().rev().skip(1) {
         scanned.segment.finish(Position::new(u32::try_from(scanned.end).unwrap_or(u32::MAX - 1)));
