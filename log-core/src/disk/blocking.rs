@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -113,15 +114,8 @@ impl Directory for BlockingDirectory {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))?;
-        let whole = nix::libc::flock {
-            l_type: nix::libc::F_WRLCK.try_into().unwrap_or_default(),
-            l_whence: nix::libc::SEEK_SET.try_into().unwrap_or_default(),
-            l_start: 0,
-            l_len: 0,
-            l_pid: 0,
-        };
-        match nix::fcntl::fcntl(&file, nix::fcntl::FcntlArg::F_OFD_SETLK(&whole)) {
-            Ok(_) => Ok(Box::new(HeldLock { _file: fs::File::from(file) })),
+        match set_lock(&file, nix::libc::F_WRLCK) {
+            Ok(()) => Ok(Box::new(HeldLock { file: fs::File::from(file) })),
             Err(nix::errno::Errno::EACCES) => Err(io::ErrorKind::WouldBlock.into()),
             Err(errno) => Err(errno.into()),
         }
@@ -132,13 +126,32 @@ impl Directory for BlockingDirectory {
     }
 }
 
-/// The lock lives as long as the open file description.
+/// Takes or gives back the lock of a whole file, for its open file description (fcntl(2)).
+fn set_lock(file: &impl AsFd, kind: nix::libc::c_int) -> nix::Result<()> {
+    let whole = nix::libc::flock {
+        l_type: kind.try_into().unwrap_or_default(),
+        l_whence: nix::libc::SEEK_SET.try_into().unwrap_or_default(),
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_OFD_SETLK(&whole)).map(drop)
+}
+
+/// A lock lives as long as its open file description.
 #[derive(Debug)]
 struct HeldLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl Lock for HeldLock {}
+
+impl Drop for HeldLock {
+    /// Closing is not enough: a child that is between fork(2) and execve(2) has the description, too.
+    fn drop(&mut self) {
+        let _closed_next = set_lock(&self.file, nix::libc::F_UNLCK);
+    }
+}
 
 /// Runs each submission when it is made, and hands the results out when asked.
 #[derive(Debug, Default)]
@@ -237,5 +250,22 @@ mod tests {
         }
         drop(held);
         assert!(directory.lock(&path).is_ok());
+    }
+
+    #[test]
+    fn a_lock_that_is_given_back_is_free_although_a_child_still_has_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".lock");
+        let file = fs::File::create(&path).unwrap();
+        set_lock(&file, nix::libc::F_WRLCK).unwrap();
+        // What fork(2) gives to a child: the same open file description.
+        let childs = file.try_clone().unwrap();
+        let held = HeldLock { file };
+        let directory = BlockingDirectory::new();
+        assert_eq!(directory.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        let _mine = directory.lock(&path).unwrap();
+        drop(childs);
+        assert_eq!(directory.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }
