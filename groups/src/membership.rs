@@ -123,6 +123,8 @@ pub struct Membership {
     todo: VecDeque<Todo>,
     /// The listener is being told of these; then they are owned no more.
     handing_back: Option<PartitionSet>,
+    /// It wants nothing any more; once what is to do is done it is nobody.
+    leaving: bool,
     /// An assignment that nobody has been told of yet.
     collected: Option<Bytes>,
     /// What the leader shared out: if that differs from what there is, it joins again.
@@ -187,6 +189,7 @@ impl Membership {
             prepared: false,
             todo: VecDeque::new(),
             handing_back: None,
+            leaving: false,
             collected: None,
             watched: None,
             next_call: 0,
@@ -221,6 +224,10 @@ impl Membership {
             if let Some(todo) = self.todo.pop_front() {
                 return Ok(self.hand_out(todo));
             }
+            if self.leaving {
+                self.conclude();
+                continue;
+            }
             if let Some(failed) = &self.failed {
                 return Err(failed.clone().into());
             }
@@ -232,10 +239,12 @@ impl Membership {
             match &mut self.phase {
                 Phase::Stable if self.rejoin.is_none() => return Ok(Step::Ready),
                 Phase::Unjoined if self.topics.is_empty() => return Ok(Step::Ready),
-                Phase::Preparing | Phase::Completing(None) => return Ok(Step::Waiting),
+                Phase::Preparing => return Ok(Step::Waiting),
                 Phase::Completing(duty) => {
-                    let duty = duty.take();
-                    return self.sync(duty, topics, now);
+                    return match duty.take() {
+                        Some(duty) => self.sync(duty, topics, now),
+                        None => Ok(Step::Waiting),
+                    };
                 }
                 Phase::Unjoined | Phase::Stable if !self.prepared => {
                     self.prepared = true;
@@ -260,7 +269,7 @@ impl Membership {
         }
     }
 
-    /// Asks for a rebalance (`enforceRebalance`). Only the leader's wish begins one.
+    /// Asks for a rebalance (`enforceRebalance`).
     pub fn enforce_rebalance(&mut self) {
         self.rejoin.get_or_insert(JoinReason::Requested);
     }
@@ -292,10 +301,7 @@ impl Membership {
     /// What it may hand out records of: what it owns and is not about to give back.
     #[must_use]
     pub fn readable(&self) -> PartitionSet {
-        let mut readable = match &self.handing_back {
-            Some(back) => self.owned.difference(back),
-            None => self.owned.clone(),
-        };
+        let mut readable = self.kept();
         for todo in &self.todo {
             if let Todo::Revoked(set) | Todo::Lost(set) = todo {
                 readable = readable.difference(set);
@@ -304,12 +310,21 @@ impl Membership {
         readable
     }
 
+    /// What it owns but for what the listener is being told of.
+    fn kept(&self) -> PartitionSet {
+        match &self.handing_back {
+            Some(back) => self.owned.difference(back),
+            None => self.owned.clone(),
+        }
+    }
+
     /// Whether it has its assignment and nothing asks for another round.
     #[must_use]
     pub fn is_settled(&self) -> bool {
         matches!(self.phase, Phase::Stable)
             && self.rejoin.is_none()
             && self.todo.is_empty()
+            && !self.leaving
             && self.collected.is_none()
     }
 

@@ -10,6 +10,7 @@
 
 use core::fmt;
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use log_core::clock::Tick;
 
@@ -50,39 +51,6 @@ use RebalanceCause::{
 };
 
 impl RebalanceCause {
-    /// All of them.
-    pub const ALL: [Self; 12] = [
-        MemberJoined,
-        MemberLeft,
-        SessionTimeout,
-        PollIntervalExceeded,
-        PartitionsChanged,
-        SubscriptionChanged,
-        PartitionsRevoked,
-        Requested,
-        StaticMemberReplaced,
-        SyncTimeout,
-        NotPersisted,
-        GroupTooLarge,
-    ];
-
-    const fn index(self) -> usize {
-        match self {
-            MemberJoined => 0,
-            MemberLeft => 1,
-            SessionTimeout => 2,
-            PollIntervalExceeded => 3,
-            PartitionsChanged => 4,
-            SubscriptionChanged => 5,
-            PartitionsRevoked => 6,
-            Requested => 7,
-            StaticMemberReplaced => 8,
-            SyncTimeout => 9,
-            NotPersisted => 10,
-            GroupTooLarge => 11,
-        }
-    }
-
     /// Rebalances in a row for this cause that are still ordinary. Consumers that start or stop
     /// one by one make as many as they are; the rest is never ordinary for long.
     const fn patience(self) -> u64 {
@@ -166,33 +134,6 @@ pub enum ExpulsionCause {
     GroupFull,
 }
 
-impl ExpulsionCause {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Left,
-        Self::PollIntervalExceeded,
-        Self::SessionTimeout,
-        Self::MissedRebalance,
-        Self::SyncTimeout,
-        Self::NewMemberTimeout,
-        Self::Fenced,
-        Self::GroupFull,
-    ];
-
-    const fn index(self) -> usize {
-        match self {
-            Self::Left => 0,
-            Self::PollIntervalExceeded => 1,
-            Self::SessionTimeout => 2,
-            Self::MissedRebalance => 3,
-            Self::SyncTimeout => 4,
-            Self::NewMemberTimeout => 5,
-            Self::Fenced => 6,
-            Self::GroupFull => 7,
-        }
-    }
-}
-
 /// A group that does not come to rest.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -212,8 +153,6 @@ impl fmt::Display for StormWarning {
     }
 }
 
-const START: Tick = Tick::from_nanos(0);
-
 /// Rebalances for one cause.
 #[derive(Clone, Copy, Debug, Default)]
 struct Streak {
@@ -226,47 +165,44 @@ struct Streak {
 /// What a group has been through.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    streaks: [Streak; RebalanceCause::ALL.len()],
-    expulsions: [u64; ExpulsionCause::ALL.len()],
+    streaks: BTreeMap<RebalanceCause, Streak>,
+    expulsions: BTreeMap<ExpulsionCause, u64>,
     /// Since when it is stable; `None` while it rebalances.
     stable_since: Option<Tick>,
     /// When the rebalance that is under way began.
     unstable_since: Option<Tick>,
     longest: Duration,
-    unstable_in_sum: Duration,
 }
 
 impl Watch {
     /// Nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        let streak = Streak { total: 0, in_a_row: 0, first: START, last: START };
         Self {
-            streaks: [streak; RebalanceCause::ALL.len()],
-            expulsions: [0; ExpulsionCause::ALL.len()],
+            streaks: BTreeMap::new(),
+            expulsions: BTreeMap::new(),
             stable_since: None,
             unstable_since: None,
             longest: Duration::ZERO,
-            unstable_in_sum: Duration::ZERO,
         }
     }
 
     /// Rebalances for `cause`.
     #[must_use]
     pub fn rebalances_for(&self, cause: RebalanceCause) -> u64 {
-        self.streaks.get(cause.index()).map_or(0, |streak| streak.total)
+        self.streaks.get(&cause).map_or(0, |streak| streak.total)
     }
 
     /// Rebalances for any cause.
     #[must_use]
     pub fn rebalances(&self) -> u64 {
-        self.streaks.iter().map(|streak| streak.total).sum()
+        self.streaks.values().map(|streak| streak.total).sum()
     }
 
     /// Members that went out for `cause`.
     #[must_use]
     pub fn expulsions_for(&self, cause: ExpulsionCause) -> u64 {
-        self.expulsions.get(cause.index()).copied().unwrap_or(0)
+        self.expulsions.get(&cause).copied().unwrap_or(0)
     }
 
     /// How long the group has been stable; `None` if it is not.
@@ -287,12 +223,6 @@ impl Watch {
         self.longest
     }
 
-    /// Time spent in rebalances that are over.
-    #[must_use]
-    pub const fn time_in_rebalances(&self) -> Duration {
-        self.unstable_in_sum
-    }
-
     /// A rebalance begins, in a group whose members may take `rebalance_timeout` to join.
     pub(crate) fn begin(
         &mut self,
@@ -303,7 +233,7 @@ impl Watch {
         self.stable_since = None;
         self.unstable_since.get_or_insert(now);
         let quiet = rebalance_timeout.saturating_mul(4).max(Duration::from_mins(1));
-        let streak = self.streaks.get_mut(cause.index())?;
+        let streak = self.streaks.entry(cause).or_default();
         streak.total += 1;
         if streak.in_a_row == 0 || now.since(streak.last) > quiet {
             streak.in_a_row = 0;
@@ -323,7 +253,6 @@ impl Watch {
         let took = self.unstable_since.take().map_or(Duration::ZERO, |since| now.since(since));
         self.stable_since = Some(now);
         self.longest = self.longest.max(took);
-        self.unstable_in_sum = self.unstable_in_sum.saturating_add(took);
         took
     }
 
@@ -334,9 +263,7 @@ impl Watch {
     }
 
     pub(crate) fn expel(&mut self, cause: ExpulsionCause) {
-        if let Some(count) = self.expulsions.get_mut(cause.index()) {
-            *count += 1;
-        }
+        *self.expulsions.entry(cause).or_default() += 1;
     }
 }
 
@@ -348,16 +275,6 @@ mod tests {
 
     fn at(minutes: u64) -> Tick {
         Tick::default().after(Duration::from_mins(minutes))
-    }
-
-    #[test]
-    fn every_cause_has_its_own_count() {
-        for (place, cause) in RebalanceCause::ALL.into_iter().enumerate() {
-            assert_eq!(cause.index(), place);
-        }
-        for (place, cause) in ExpulsionCause::ALL.into_iter().enumerate() {
-            assert_eq!(cause.index(), place);
-        }
     }
 
     #[test]

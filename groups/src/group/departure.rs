@@ -2,7 +2,7 @@
 
 use crate::error::GroupError;
 use crate::ids::MemberId;
-use crate::state::GroupState::{Dead, Empty, PreparingRebalance};
+use crate::state::GroupState::{Dead, Empty};
 use crate::watch::{ExpulsionCause, RebalanceCause};
 
 use super::messages::{Answer, Identity, LeaveReason, Leaver, RequestId};
@@ -112,7 +112,6 @@ impl Group {
         self.join_deadline.cancel();
         self.sync_deadline.cancel();
         self.watch.rest();
-        debug_assert!(self.state != PreparingRebalance || !self.join_deadline.is_set());
         self.become_state(Dead, turn.now);
     }
 }

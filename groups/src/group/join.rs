@@ -84,8 +84,12 @@ impl Group {
             return Ok(());
         }
         let full = GroupError::GroupMaxSizeReached { max };
-        if let Some(id) = id.filter(|id| self.members.contains_key(id)) {
-            self.remove(&id, ExpulsionCause::GroupFull, &full, turn);
+        if let Some(id) = id {
+            // Nobody waits for it any more, also not as one that was to come back by its id.
+            self.pending.remove(&id);
+            if self.members.contains_key(&id) {
+                self.remove(&id, ExpulsionCause::GroupFull, &full, turn);
+            }
             self.complete_if_all_joined(turn);
         }
         Err(full)

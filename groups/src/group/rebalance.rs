@@ -222,7 +222,7 @@ impl Group {
 
     /// Writes the group as it is; nobody waits for that.
     pub(super) fn write(&mut self, turn: &mut Turn<'_>) {
-        let record = self.record(&BTreeMap::new());
+        let record = self.record_as_assigned();
         self.append(Some(record), turn);
     }
 

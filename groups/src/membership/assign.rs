@@ -21,22 +21,23 @@ use super::{Duty, Membership, MembershipError, Phase, Step};
 impl Membership {
     pub(super) fn sync(
         &mut self,
-        duty: Option<Duty>,
+        duty: Duty,
         topics: &Topics,
         now: Tick,
     ) -> Result<Step, MembershipError> {
         let assignments = match duty {
-            Some(Duty::Assign(members)) => match self.share_out(&members, topics) {
+            Duty::Assign(members) => match self.share_out(&members, topics) {
                 Ok(assignments) => assignments,
                 Err(error) => {
-                    // It joins again, unchanged, and is asked to assign once more.
+                    // It joins again and is asked to assign once more. That is a rebalance of all: its
+                    // subscription names another generation now.
                     self.phase = Phase::Unjoined;
                     self.rejoin = Some(self.sent_reason);
                     self.retry_at = now.after(self.settings.retry_backoff);
                     return Err(error);
                 }
             },
-            Some(Duty::Follow | Duty::Keep) | None => Vec::new(),
+            Duty::Follow | Duty::Keep => Vec::new(),
         };
         let Some(generation) = self.generation else {
             self.phase = Phase::Unjoined;

@@ -21,17 +21,18 @@ impl Membership {
     /// - Eager: everything, also nothing.
     /// - Cooperative: what belongs to topics it does not want any more.
     pub(super) fn prepare(&mut self) {
+        let kept = self.kept();
         if self.generation.is_none() || self.member_id.is_none() {
-            if !self.owned.is_empty() {
-                self.todo.push_back(Todo::Lost(self.owned.clone()));
+            if !kept.is_empty() {
+                self.todo.push_back(Todo::Lost(kept));
             }
             return;
         }
-        self.commit_first(self.owned.clone());
+        self.commit_first(kept.clone());
         match self.protocol {
-            RebalanceProtocol::Eager => self.todo.push_back(Todo::Revoked(self.owned.clone())),
+            RebalanceProtocol::Eager => self.todo.push_back(Todo::Revoked(kept)),
             RebalanceProtocol::Cooperative => {
-                let unwanted = self.owned.filter_topics(|t| self.topics.binary_search(t).is_err());
+                let unwanted = kept.filter_topics(|t| self.topics.binary_search(t).is_err());
                 if !unwanted.is_empty() {
                     self.todo.push_back(Todo::Revoked(unwanted));
                 }
@@ -60,7 +61,10 @@ impl Membership {
                 self.owned = self.owned.difference(&partitions);
                 Step::Lost(partitions)
             }
-            Todo::Leave(call) => Step::Send(self.call(), call),
+            Todo::Leave(call) => {
+                self.conclude();
+                Step::Send(self.call(), call)
+            }
         }
     }
 
@@ -123,36 +127,40 @@ impl Membership {
     }
 
     /// Leaves the group in good order and wants nothing any more: the next steps tell the listener
-    /// and, unless it is static, the coordinator.
+    /// and, unless it is static, the coordinator. Until they are done it is the member it was, so
+    /// that offsets can be committed.
     pub fn unsubscribe(&mut self) {
         let in_rebalance = !matches!(self.phase, Phase::Stable) || self.generation.is_none();
-        let owned =
-            mem::take(&mut self.todo).into_iter().fold(self.owned.clone(), |owned, todo| {
-                if let Todo::Lost(set) = todo { owned.union(&set) } else { owned }
-            });
-        let identity = self.identity();
-        let mut ahead: Vec<Todo> = Vec::new();
+        let lost = mem::take(&mut self.todo).into_iter();
+        let owned = lost.fold(self.kept(), |owned, todo| {
+            if let Todo::Lost(set) = todo { owned.union(&set) } else { owned }
+        });
         if !owned.is_empty() && in_rebalance {
-            ahead.push(Todo::Lost(owned));
+            self.todo.push_back(Todo::Lost(owned));
         } else if !owned.is_empty() {
             self.commit_first(owned.clone());
-            ahead.push(Todo::Revoked(owned));
+            self.todo.push_back(Todo::Revoked(owned));
         }
+        let identity = self.identity();
         if identity.member_id.is_some() && identity.instance_id.is_none() {
-            ahead.push(Todo::Leave(Call::Leave { identity, reason: LeaveReason::Closed }));
+            let call = Call::Leave { identity, reason: LeaveReason::Closed };
+            self.todo.push_back(Todo::Leave(call));
         }
-        self.todo.extend(ahead);
         self.topics.clear();
         self.joined_topics.clear();
-        self.leave_behind();
+        // Answers to what it asked before mean nothing any more.
+        (self.in_flight, self.collected) = (None, None);
+        self.leaving = true;
     }
 
-    /// Nothing of the membership is left but what is still to be told.
-    fn leave_behind(&mut self) {
-        let todo = mem::take(&mut self.todo);
+    /// It has left. What it did not give back, because its membership was lost meanwhile, is lost.
+    pub(super) fn conclude(&mut self) {
         self.reset(false, JoinReason::Unspecified);
-        self.todo = todo;
         self.rejoin = None;
         self.failed = None;
+        self.leaving = false;
+        if !self.owned.is_empty() {
+            self.todo.push_back(Todo::Lost(self.owned.clone()));
+        }
     }
 }

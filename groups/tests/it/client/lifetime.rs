@@ -2,7 +2,7 @@
 
 use groups::GroupError;
 use groups::group::messages::LeaveReason;
-use groups::membership::{Call, CommitRefusal, MembershipError};
+use groups::membership::{Call, CommitRefusal, MembershipError, Step};
 use groups::watch::{ExpulsionCause, RebalanceCause};
 
 use super::peers::{Peers, cooperative, eager, with_instance};
@@ -128,6 +128,39 @@ fn p_109_closing_commits_gives_back_and_leaves_in_that_order() {
     assert_eq!(peers.group().member_ids().count(), 0);
     peers.poll(first);
     assert!(peers.news(first).is_empty());
+}
+
+#[test]
+fn p_109_while_it_closes_it_is_still_the_member_whose_offsets_count() {
+    let mut peers = Peers::new(2);
+    let first = peers.add(eager().auto_commit(true));
+    peers.settle(&[first]);
+    let (topics, now) = (peers.topics.clone(), peers.tick_now());
+    let member = &mut peers.all[first].membership;
+    let as_whom = member.committer().unwrap();
+    member.unsubscribe();
+    assert!(matches!(member.step(&topics, now), Ok(Step::Commit(_))));
+    assert_eq!(member.committer(), Ok(as_whom.clone()));
+    assert!(matches!(member.step(&topics, now), Ok(Step::Revoked(_))));
+    assert_eq!(member.committer(), Ok(as_whom), "a listener may commit");
+    assert!(matches!(member.step(&topics, now), Ok(Step::Send(_, Call::Leave { .. }))));
+    assert_eq!(member.committer(), Err(CommitRefusal::CommitFailed));
+    assert!(matches!(member.step(&topics, now), Ok(Step::Ready)));
+    assert!(member.owned().is_empty() && member.generation().is_none());
+}
+
+#[test]
+fn what_is_being_given_back_is_not_told_of_twice() {
+    let mut peers = Peers::new(2);
+    let first = peers.add(eager());
+    peers.settle(&[first]);
+    let (topics, now) = (peers.topics.clone(), peers.tick_now());
+    let member = &mut peers.all[first].membership;
+    member.enforce_rebalance();
+    assert!(matches!(member.step(&topics, now), Ok(Step::Revoked(_))));
+    member.unsubscribe();
+    assert!(matches!(member.step(&topics, now), Ok(Step::Send(_, Call::Leave { .. }))));
+    assert!(matches!(member.step(&topics, now), Ok(Step::Ready)));
 }
 
 #[test]

@@ -21,6 +21,22 @@ fn p_044_a_full_group_refuses_the_next_member() {
 }
 
 #[test]
+fn an_id_that_finds_the_group_full_is_waited_for_no_more() {
+    let mut stage = Stage::new(at_most(2));
+    let mut late = Consumer::dynamic();
+    let first = stage.join(&late);
+    let GroupError::MemberIdRequired { member_id } = stage.error(first) else { panic!("no id") };
+    late.identity.member_id = Some(member_id);
+    // It has an id, and the others take the places before it comes back.
+    let mut consumers = [Consumer::dynamic(), Consumer::dynamic()];
+    let joins = consumers.each_mut().map(|consumer| stage.enter(consumer));
+    let refused = stage.join(&late);
+    assert_eq!(stage.error(refused), GroupError::GroupMaxSizeReached { max: 2 });
+    stage.turn();
+    assert!(joins.iter().all(|join| !stage.waits(*join)), "at once, not when its session is over");
+}
+
+#[test]
 fn p_045_a_group_read_with_too_many_members_sheds_those_that_come_last() {
     let mut before = Stage::persisting();
     let consumers = before.stable(4);
