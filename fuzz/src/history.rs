@@ -3,6 +3,8 @@
 //! ```text
 //!   step ─▶ traffic.rs   append, read                 after each   check: what must always hold
 //!       └─▶ produce.rs   producers that send again until they know
+//!       └─▶ ends.rs      records deleted from either end
+//!       └─▶ topic.rs     settings changed, partitions added, all deleted and made anew
 //!       └─▶ lives.rs     crash, cut, close, reopen    after each   judge: what the next life finds
 //!       └─▶ rot.rs       stored bytes change
 //! ```
@@ -17,16 +19,21 @@ use log_core::disk::sim::{Faults, SimDirectory, Stop};
 use log_core::ids::TimestampMs;
 use log_core::{Log, Store};
 
+use self::lives::OfLife;
 use self::produce::{Sender, senders};
+pub(crate) use self::read::time_of;
+use self::topic::{Existence, OfTopic};
 use crate::chance::Chance;
 use crate::op::Op;
 use crate::oracle::Ledger;
 use crate::plan::{Plan, Weather};
 
+mod ends;
 mod lives;
 mod produce;
 mod read;
 mod rot;
+mod topic;
 mod traffic;
 
 /// Turns after which an append that nobody disturbs must have been answered.
@@ -52,6 +59,10 @@ pub struct Stats {
     pub repeats: u64,
     /// Producers' batches refused.
     pub refusals: u64,
+    /// Deletions of records, from either end.
+    pub trims: u64,
+    /// Topics deleted, grown, or given other settings.
+    pub changes: u64,
 }
 
 impl core::ops::AddAssign for Stats {
@@ -63,6 +74,8 @@ impl core::ops::AddAssign for Stats {
         self.opens += other.opens;
         self.repeats += other.repeats;
         self.refusals += other.refusals;
+        self.trims += other.trims;
+        self.changes += other.changes;
     }
 }
 
@@ -122,8 +135,17 @@ struct History<'a> {
     ledgers: Vec<Ledger>,
     /// The producers of each partition.
     senders: Vec<Vec<Sender>>,
-    /// Whether the topic is known to be durable.
-    created: bool,
+    /// What is known of the topic.
+    existence: Existence,
+    /// The topic's own settings, and those it may have instead.
+    topic: OfTopic,
+    topic_or: Option<OfTopic>,
+    /// One more partition may be found.
+    may_grow: bool,
+    /// The settings of the store of this life.
+    life: OfLife,
+    /// The most bytes that any life may have had in flight.
+    unflushed_most: u32,
     /// What an armed stop will be.
     armed: Option<Stop>,
     rotten: bool,
@@ -153,7 +175,12 @@ impl<'a> History<'a> {
             logs: Vec::new(),
             ledgers: (0..plan.partitions).map(|_| Ledger::default()).collect(),
             senders: senders(plan.partitions),
-            created: false,
+            existence: Existence::Never,
+            topic: OfTopic::default(),
+            topic_or: None,
+            may_grow: false,
+            life: OfLife::of(plan),
+            unflushed_most: plan.unflushed_bytes,
             armed: None,
             rotten: false,
             harms: 0,
@@ -229,6 +256,12 @@ impl<'a> History<'a> {
                 self.directory.set_capacity(bytes.map(|bytes| bytes + 40_000));
                 Ok(())
             }
+            Op::Delete { partition, at } => self.delete(partition, at),
+            Op::Retain { partition } => self.retain(partition),
+            Op::Truncate { partition, at } => self.truncate(partition, at),
+            Op::Alter { draw } => self.alter(draw),
+            Op::Grow => self.grow(),
+            Op::Remake => self.remake(),
         }
     }
 
@@ -262,6 +295,7 @@ impl<'a> History<'a> {
         for ledger in &mut self.ledgers {
             self.stats.acks += ledger.settle()?.0 as u64;
         }
+        self.see_starts()?;
         if self.directory.is_over() && self.store.is_some() {
             let stop = self.armed.take().unwrap_or(Stop::Crash);
             self.stop(stop, &[])?;

@@ -48,6 +48,18 @@ pub enum Op {
     Harm { file: u64, at: u64 },
     /// Give or take space.
     Space { bytes: Option<u64> },
+    /// Delete records from the start: below some offset, or all that are durable.
+    Delete { partition: u64, at: u64 },
+    /// Delete what is too old or too much.
+    Retain { partition: u64 },
+    /// Delete records from the end, or all of them to go on elsewhere.
+    Truncate { partition: u64, at: u64 },
+    /// Other settings for the topic.
+    Alter { draw: u64 },
+    /// One more partition.
+    Grow,
+    /// Delete the topic and make it anew.
+    Remake,
 }
 
 /// By which door a batch goes in.

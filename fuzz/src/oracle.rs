@@ -5,10 +5,17 @@
 //!   after a crash  every batch up to the last one acked Written or Synced
 //!   after a cut    every batch up to the last one acked Synced, seen by a reader, or found before
 //!   and in any case a prefix, each record where it was and as it was (D2 to D5 of the promise)
+//!
+//!   log start    only rises: by a deletion that was answered, or as the settings allow     (D6)
+//!   truncation   answered: what was above is gone for good; cut short: all of it or none
 //! ```
+//!
+//! Deleted batches stay in the model: their producers are still remembered (S15).
 
 use log_core::disk::sim::Stop;
 use log_core::{AppendError, Durability, Recovered, Ticket};
+
+use crate::history::time_of;
 
 /// One accepted batch.
 #[derive(Debug)]
@@ -58,6 +65,47 @@ impl Entry {
     const fn next(&self) -> i64 {
         self.base + self.ids.len() as i64
     }
+
+    fn records(&self) -> impl Iterator<Item = Found> {
+        self.ids.iter().enumerate().map(|(index, id)| (self.base + index as i64, *id))
+    }
+}
+
+/// Records deleted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "test machinery")]
+pub enum Trim {
+    /// None, or by the settings.
+    Nothing,
+    /// Those below.
+    Start(i64),
+    /// Those from there on.
+    End(i64),
+    /// All; the next one is this.
+    Restart(i64),
+}
+
+/// What the settings allow a log's start to do by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "test machinery")]
+pub enum Rule {
+    /// It stays.
+    Nothing,
+    /// It rises past records with earlier timestamps.
+    OlderThan(i64),
+    /// It rises.
+    Anything,
+}
+
+/// The model after a trim, as far as a life that follows can see it.
+struct Bounds {
+    start: i64,
+    /// It may start lower: where the batch goes that the start is in.
+    start_least: i64,
+    entries: usize,
+    crash_floor: usize,
+    cut_floor: usize,
+    end_floor: i64,
 }
 
 /// The model of one partition.
@@ -71,6 +119,10 @@ pub struct Ledger {
     cut_floor: usize,
     /// Where the log ended when it was last opened: a gap may outlive the batch behind it.
     end_floor: i64,
+    /// Where the log starts: records below are deleted.
+    start: i64,
+    /// A deletion that was cut short: it has happened or not.
+    doubtful: Option<Trim>,
     /// The highest high watermark seen in this life.
     high_watermark: i64,
     /// Repetitions that wait for their answer: of which entry, at which level.
@@ -160,13 +212,7 @@ impl Ledger {
 
     /// The producer's batches in the log, newest first.
     fn batches(&self, id: i64) -> impl Iterator<Item = (usize, Tag)> {
-        let tagged = |(index, entry): (usize, &Entry)| Some((index, entry.tag?));
-        self.entries
-            .iter()
-            .enumerate()
-            .rev()
-            .filter_map(tagged)
-            .filter(move |found| found.1.id == id)
+        batches_of(&self.entries, id)
     }
 
     /// What has to become of a batch, going by nothing but the batches in the log (I1, I2).
@@ -194,23 +240,34 @@ impl Ledger {
         }
     }
 
+    /// Of batches below `first`, which are deleted, no more is known than `found` says.
+    pub fn forget_below(&mut self, first: i64, found: &[Known]) {
+        for entry in self.entries.iter_mut().take_while(|entry| entry.next() <= first) {
+            let known = entry.tag.is_some_and(|tag| {
+                let mine = found.iter().filter(|known| (known.0, known.1) == (tag.id, tag.epoch));
+                mine.flat_map(|known| &known.2).any(|batch| batch.1 == entry.base)
+            });
+            if !known {
+                entry.tag = None;
+            }
+        }
+    }
+
     /// What a reader of the log knows of its producers, ascending by id.
     #[must_use]
     pub fn producers(&self) -> Vec<Known> {
-        let mut ids: Vec<i64> =
-            self.entries.iter().filter_map(|entry| Some(entry.tag?.id)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let describe = |id| {
-            let epoch = self.batches(id).next().map_or(0, |(_, last)| last.epoch);
-            let batches = self.batches(id).take_while(|found| found.1.epoch == epoch).take(5);
-            let batches = batches.map(|(index, tag)| {
-                let base = self.entries[index].base;
-                (tag.sequence, base, base + i64::from(tag.records) - 1)
-            });
-            (id, epoch, batches.collect())
-        };
-        ids.into_iter().map(describe).collect()
+        producers_of(&self.entries)
+    }
+
+    /// Every record in the log, by what it says, the deleted ones at its start too.
+    pub fn ids(&self) -> impl Iterator<Item = u64> {
+        self.entries.iter().flat_map(|entry| entry.ids.iter().copied())
+    }
+
+    /// The records deleted from the start.
+    pub fn deleted(&self) -> impl Iterator<Item = u64> {
+        let all = self.entries.iter().flat_map(Entry::records);
+        all.take_while(|record| record.0 < self.start).map(|record| record.1)
     }
 
     /// A reader saw everything below `next_offset`.
@@ -246,55 +303,141 @@ impl Ledger {
         Ok(())
     }
 
-    /// Judges what a new life found after `stop`, then takes it as the truth.
-    pub fn recover(&mut self, stop: Option<Stop>, found: &[Found], end: i64) -> Result<(), String> {
-        let floor = match stop {
-            None => self.entries.len(),
-            Some(Stop::Crash) => self.crash_floor.max(self.cut_floor),
-            Some(Stop::Cut) => self.cut_floor,
+    /// Where the log starts.
+    #[must_use]
+    pub const fn log_start(&self) -> i64 {
+        self.start
+    }
+
+    /// The records below `to` are deleted, and the answer has come.
+    pub fn deleted_below(&mut self, to: i64) {
+        self.start = self.start.max(to);
+    }
+
+    /// The log is seen to start at `start`, with settings that allow it as `rule` says.
+    pub fn see_start(&mut self, start: i64, rule: Rule) -> Result<(), String> {
+        self.may_start(self.start, start, rule)?;
+        self.start = start;
+        Ok(())
+    }
+
+    fn may_start(&self, before: i64, start: i64, rule: Rule) -> Result<(), String> {
+        let younger = |oldest: i64| {
+            let gone = self.entries.iter().flat_map(Entry::records);
+            let mut gone = gone.filter(|(offset, _)| (before..start).contains(offset));
+            gone.find(|(_, id)| time_of(*id).get() >= oldest)
         };
-        let accepted = self.entries.iter().flat_map(|entry| {
-            entry.ids.iter().enumerate().map(|(index, id)| (entry.base + index as i64, *id))
-        });
-        let common = accepted.zip(found).take_while(|(accepted, found)| accepted == *found).count();
-        if let Some((offset, id)) = found.get(common) {
-            return Err(format!(
-                "after {stop:?} offset {offset} holds {id:x}, which was not accepted there (D4)"
-            ));
+        match rule {
+            _ if start == before => Ok(()),
+            Rule::Anything if start > before => Ok(()),
+            Rule::OlderThan(oldest) if start > before => younger(oldest).map_or(Ok(()), |found| {
+                Err(format!("the record at {} went before its time", found.0))
+            }),
+            _ => Err(format!("the log starts at {start}, not at {before} (D6)")),
         }
-        let mut batches = 0;
-        let mut records = 0;
-        while let Some(entry) = self.entries.get(batches)
-            && records + entry.ids.len() <= found.len()
-        {
-            records += entry.ids.len();
-            batches += 1;
+    }
+
+    /// Whether it is not known what is left of the log.
+    #[must_use]
+    pub const fn is_in_doubt(&self) -> bool {
+        self.doubtful.is_some()
+    }
+
+    /// A deletion was cut short.
+    pub const fn in_doubt(&mut self, trim: Trim) {
+        self.doubtful = Some(trim);
+    }
+
+    /// Records were deleted, and the answer has come: everything that is left is durable, and the
+    /// log starts at `start`. Returns whether there were any.
+    pub fn trim(&mut self, trim: Trim, start: i64) -> Result<bool, String> {
+        let log_end = self.log_end();
+        if matches!(trim, Trim::End(to) if to >= log_end) {
+            return Ok(false);
         }
-        if records != found.len() {
-            return Err(format!("after {stop:?} a batch is there in part (D4): {records} records"));
+        if self.is_waiting() {
+            return Err(format!("{trim:?} is done, and an append is not answered"));
         }
-        if batches < floor {
-            let lost = &self.entries[batches];
-            return Err(format!(
-                "after {stop:?} the batch at {} ({:?}) and later are lost; {floor} batches had to \
-                 be there, {batches} are (D2, D3, D5)",
-                lost.base, lost.level
-            ));
+        let bounds = self.bounds(trim);
+        if !(bounds.start_least..=bounds.start).contains(&start) {
+            return Err(format!("{trim:?} left a log that starts at {start}"));
         }
-        let may_end = [
-            self.entries[..batches].last().map_or(0, Entry::next),
-            self.end_floor,
-            self.entries.get(batches).map_or(i64::MAX, |next| next.base),
-        ];
-        if !may_end.contains(&end) {
-            return Err(format!("after {stop:?} the log ends at {end}, not at one of {may_end:?}"));
+        self.entries.truncate(bounds.entries);
+        self.start = start;
+        (self.crash_floor, self.cut_floor) = (bounds.crash_floor, bounds.cut_floor);
+        // What is left free below is recorded as a gap by then.
+        self.end_floor = match trim {
+            Trim::End(to) | Trim::Restart(to) => to,
+            Trim::Start(_) | Trim::Nothing => self.end_floor,
+        };
+        self.high_watermark = 0;
+        Ok(true)
+    }
+
+    fn bounds(&self, trim: Trim) -> Bounds {
+        let mut bounds = Bounds {
+            start: self.start,
+            start_least: self.start,
+            entries: self.entries.len(),
+            crash_floor: self.crash_floor.max(self.cut_floor),
+            cut_floor: self.cut_floor,
+            end_floor: self.end_floor,
+        };
+        let to = match trim {
+            Trim::Nothing => return bounds,
+            Trim::Start(to) => {
+                bounds.start = bounds.start.max(to);
+                bounds.start_least = bounds.start;
+                return bounds;
+            }
+            Trim::End(to) if to >= self.log_end() => return bounds,
+            Trim::End(to) => {
+                bounds.entries = self.entries.partition_point(|entry| entry.next() <= to);
+                bounds.start = bounds.start.min(to);
+                let left = self.entries[..bounds.entries].last().map_or(0, Entry::next);
+                bounds.start_least = bounds.start.min(left);
+                to
+            }
+            Trim::Restart(to) => {
+                (bounds.entries, bounds.start, bounds.start_least) = (0, to, to);
+                to
+            }
+        };
+        (bounds.crash_floor, bounds.cut_floor) = (bounds.entries, bounds.entries);
+        bounds.end_floor = bounds.end_floor.min(to);
+        bounds
+    }
+
+    /// Judges what a new life found after `stop`, records and both ends, then takes it as the
+    /// truth. Returns whether records turned out to be deleted from the end.
+    pub fn recover(
+        &mut self,
+        stop: Option<Stop>,
+        found: &[Found],
+        (start, end): (i64, i64),
+        rule: Rule,
+        producers: &[Known],
+    ) -> Result<bool, String> {
+        let doubtful = self.doubtful.take().unwrap_or(Trim::Nothing);
+        let mut trim = Trim::Nothing;
+        let mut fits = self.fits(stop, trim, found, (start, end), rule);
+        if doubtful != Trim::Nothing {
+            let other = self.fits(stop, doubtful, found, (start, end), rule);
+            // Where both look alike, the producers tell.
+            let alike = |batches: usize| producers_of(&self.entries[..batches]) == producers;
+            fits = match (fits, other) {
+                (Err(first), Err(other)) => {
+                    Err(format!("{first}; or, if {doubtful:?} has happened, {other}"))
+                }
+                (Ok(batches), other) if other.is_err() || alike(batches) => Ok(batches),
+                (_, other) => {
+                    trim = doubtful;
+                    other
+                }
+            };
         }
-        if end < self.end_floor {
-            let before = self.end_floor;
-            return Err(format!(
-                "after {stop:?} the log ends at {end}, before that at {before} (D6)"
-            ));
-        }
+        let batches = fits?;
+        self.start = start;
         self.end_floor = end;
         self.entries.truncate(batches);
         self.entries.iter_mut().for_each(|entry| (entry.ticket, entry.acked) = (None, None));
@@ -302,7 +445,77 @@ impl Ledger {
         self.crash_floor = batches;
         self.cut_floor = batches;
         self.high_watermark = 0;
-        Ok(())
+        Ok(matches!(trim, Trim::End(_) | Trim::Restart(_)))
+    }
+
+    /// How many batches are left in a log that was found so, if that is what may be left.
+    fn fits(
+        &self,
+        stop: Option<Stop>,
+        trim: Trim,
+        found: &[Found],
+        (start, end): (i64, i64),
+        rule: Rule,
+    ) -> Result<usize, String> {
+        let bounds = self.bounds(trim);
+        let entries = &self.entries[..bounds.entries];
+        if !(bounds.start_least..bounds.start).contains(&start) {
+            self.may_start(bounds.start, start, rule)
+                .map_err(|why| format!("after {stop:?} {why}"))?;
+        }
+        let floor = match stop {
+            None => entries.len(),
+            Some(Stop::Crash) => bounds.crash_floor,
+            Some(Stop::Cut) => bounds.cut_floor,
+        };
+        let accepted = entries.iter().flat_map(Entry::records).filter(|record| record.0 >= start);
+        let common = accepted.zip(found).take_while(|(accepted, found)| accepted == *found).count();
+        if let Some((offset, id)) = found.get(common) {
+            return Err(format!(
+                "after {stop:?} offset {offset} holds {id:x}, which was not accepted there (D4)"
+            ));
+        }
+        let mut batches = entries.partition_point(|entry| entry.next() <= start);
+        let mut records = 0;
+        while let Some(entry) = entries.get(batches) {
+            let there = entry.records().filter(|record| record.0 >= start).count();
+            if records + there > found.len() {
+                break;
+            }
+            records += there;
+            batches += 1;
+        }
+        if records != found.len() {
+            return Err(format!("after {stop:?} a batch is there in part (D4): {records} records"));
+        }
+        if batches < floor {
+            let lost = &entries[batches];
+            return Err(format!(
+                "after {stop:?} the batch at {} ({:?}) and later are lost; {floor} batches had to \
+                 be there, {batches} are (D2, D3, D5)",
+                lost.base, lost.level
+            ));
+        }
+        let may_end = [
+            entries[..batches].last().map_or(0, Entry::next),
+            bounds.end_floor,
+            self.entries.get(batches).map_or(i64::MAX, |next| next.base),
+            match trim {
+                Trim::Nothing => i64::MAX,
+                Trim::Start(_) => start,
+                Trim::End(to) | Trim::Restart(to) => to,
+            },
+        ];
+        if !may_end.contains(&end) || end < start {
+            return Err(format!("after {stop:?} the log ends at {end}, not at one of {may_end:?}"));
+        }
+        if end < bounds.end_floor && trim == Trim::Nothing {
+            let before = bounds.end_floor;
+            return Err(format!(
+                "after {stop:?} the log ends at {end}, before that at {before} (D6)"
+            ));
+        }
+        Ok(batches)
     }
 
     /// Judges a partition whose stored bytes were changed: detected, or equal (D10, R1).
@@ -314,9 +527,13 @@ impl Ledger {
     ) -> Result<(), String> {
         self.check_records(found)?;
         let vouched = recovered.durable_offset.map_or(0, log_core::Offset::get);
+        if self.doubtful.is_some() {
+            return Ok(());
+        }
+        let start = self.start.max(recovered.log_start_offset.get());
         let mut read = found.iter().map(|(offset, _)| *offset).peekable();
         for entry in self.entries.iter().take(self.cut_floor) {
-            for offset in entry.base..entry.next().min(vouched) {
+            for offset in entry.base.max(start)..entry.next().min(vouched) {
                 while read.next_if(|found| *found < offset).is_some() {}
                 let is_read = read.peek() == Some(&offset);
                 let is_named = damaged.iter().any(|range| (range.0..range.1).contains(&offset));
@@ -329,4 +546,28 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// The batches of a producer, newest first.
+fn batches_of(entries: &[Entry], id: i64) -> impl Iterator<Item = (usize, Tag)> {
+    let tagged = |(index, entry): (usize, &Entry)| Some((index, entry.tag?));
+    let all = entries.iter().enumerate().rev().filter_map(tagged);
+    all.filter(move |found| found.1.id == id)
+}
+
+/// What a reader of `entries` knows of their producers, ascending by id.
+fn producers_of(entries: &[Entry]) -> Vec<Known> {
+    let mut ids: Vec<i64> = entries.iter().filter_map(|entry| Some(entry.tag?.id)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let describe = |id| {
+        let epoch = batches_of(entries, id).next().map_or(0, |(_, last)| last.epoch);
+        let batches = batches_of(entries, id).take_while(|found| found.1.epoch == epoch).take(5);
+        let batches = batches.map(|(index, tag)| {
+            let base = entries[index].base;
+            (tag.sequence, base, base + i64::from(tag.records) - 1)
+        });
+        (id, epoch, batches.collect())
+    };
+    ids.into_iter().map(describe).collect()
 }

@@ -52,6 +52,10 @@ pub struct Plan {
     pub flush_method: FlushMethod,
     /// `visibility`.
     pub visibility: Visibility,
+    /// Each life has other settings than the one before.
+    pub restless: bool,
+    /// Batches are compressed, each by another codec.
+    pub codecs: bool,
     /// What goes wrong.
     pub weather: Weather,
     /// How often.
@@ -70,6 +74,7 @@ impl Plan {
         plan.ops = (0..steps).map(|_| step(c, &swarm, plan.weather)).collect();
         // Chance of their own: what a seed did before there were producers, it does still.
         plan.mix_in_producers(&mut Chance::new(seed ^ 0x5E90_E4CE));
+        plan.mix_in_ends(&mut Chance::new(seed ^ 0xE2D5));
         plan
     }
 
@@ -101,6 +106,34 @@ impl Plan {
         }
     }
 
+    /// Puts between the others what deletes records and changes topics, in every other history.
+    fn mix_in_ends(&mut self, c: &mut Chance) {
+        self.restless = c.one_in(2);
+        self.codecs = c.one_in(4);
+        let often = c.pick(&[0, 0, 4, 16]);
+        // Where much data stands above a lagging watermark, it has to stay there.
+        if often == 0 || (self.weather == Weather::Rot && c.one_in(2)) {
+            return;
+        }
+        let base = [6, 4, 5, 4, 1, 1];
+        let weights = base.map(|weight| if c.one_in(4) { 0 } else { 1 + c.below(2 * weight) });
+        let others = core::mem::take(&mut self.ops);
+        for op in others {
+            if c.one_in(often) {
+                let partition = c.next();
+                self.ops.push(match weighted(c, &weights) {
+                    0 => Op::Delete { partition, at: c.next() },
+                    1 => Op::Retain { partition },
+                    2 => Op::Truncate { partition, at: c.next() },
+                    3 => Op::Alter { draw: c.next() },
+                    4 => Op::Grow,
+                    _ => Op::Remake,
+                });
+            }
+            self.ops.push(op);
+        }
+    }
+
     /// Everything but the steps.
     fn settings(c: &mut Chance, seed: u64, weather: Option<Weather>) -> (Self, Swarm) {
         let drawn = match c.below(20) {
@@ -123,6 +156,8 @@ impl Plan {
             flush_interval: Duration::from_millis(c.pick(&[0, 10, 10, 1000])),
             flush_method: c.pick(&[FlushMethod::Sync, FlushMethod::OwnRange]),
             visibility: c.pick(&[Visibility::Synced, Visibility::Synced, Visibility::Written]),
+            restless: false,
+            codecs: false,
             weather,
             faults,
             ops: Vec::new(),

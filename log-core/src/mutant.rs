@@ -46,12 +46,36 @@ pub enum Mutant {
     DuplicateBeforeOriginal,
     /// I3: recovery takes the newest snapshot of producers for their state.
     StaleSnapshot,
+    /// Segments are removed before it is durable that the log starts behind them.
+    StartNotDurable,
+    /// Files are cut before it is durable that the log ends there.
+    CutBeforeDecision,
+    /// A truncation leaves the old tail in the file.
+    KeepTruncatedTail,
+    /// A seal is believed for a segment that is not as long as it says.
+    BelieveShortSeal,
+    /// Producers are remembered by batches that a truncation deleted.
+    ProducersOutliveTruncation,
+    /// A log begins anew where an old snapshot still tells of its producers.
+    SnapshotOutlivesRestart,
+    /// What producers were is not written down before their segments are deleted.
+    DeleteBeforeSnapshot,
+    /// A watermark is acted upon that a failed flush may have left in memory alone (S3).
+    TrustUnflushedMark,
+    /// The bytes behind a watermark are judged by the settings of who opens, not of who wrote them.
+    BoundOfThisLife,
+    /// A topic counts as deleted before its absence is durable.
+    DeleteTopicBeforeSync,
+    /// A topic counts as larger before its new partitions are durable.
+    GrowBeforeSync,
+    /// A topic goes by settings that were not written down.
+    AlterInMemory,
 }
 
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 30] = [
         Self::SkipDirSync,
         Self::AckBeforeSync,
         Self::RetryFailedSync,
@@ -70,6 +94,18 @@ impl Mutant {
         Self::SequenceWithoutBatch,
         Self::DuplicateBeforeOriginal,
         Self::StaleSnapshot,
+        Self::StartNotDurable,
+        Self::CutBeforeDecision,
+        Self::KeepTruncatedTail,
+        Self::BelieveShortSeal,
+        Self::ProducersOutliveTruncation,
+        Self::SnapshotOutlivesRestart,
+        Self::DeleteBeforeSnapshot,
+        Self::TrustUnflushedMark,
+        Self::BoundOfThisLife,
+        Self::DeleteTopicBeforeSync,
+        Self::GrowBeforeSync,
+        Self::AlterInMemory,
     ];
 }
 

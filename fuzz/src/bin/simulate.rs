@@ -189,7 +189,7 @@ fn simulate(options: &Options) -> (bool, String) {
     }
     let done = next.into_inner().min(options.histories);
     let closing = format!(
-        "simulate: {done} histories, {} failed, {} crashes, {} cuts, {} opens, {} appends, {} acks, {} repeats, {} refusals, base {:#x}, {} s",
+        "simulate: {done} histories, {} failed, {} crashes, {} cuts, {} opens, {} appends, {} acks, {} repeats, {} refusals, {} trims, {} changes, base {:#x}, {} s",
         failures.len(),
         stats.crashes,
         stats.cuts,
@@ -198,6 +198,8 @@ fn simulate(options: &Options) -> (bool, String) {
         stats.acks,
         stats.repeats,
         stats.refusals,
+        stats.trims,
+        stats.changes,
         options.base,
         start.elapsed().as_secs()
     );

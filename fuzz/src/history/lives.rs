@@ -1,14 +1,60 @@
 //! How lives end and begin: crash, cut, close, reopen; and the judgement of what the next one finds.
 
+use core::time::Duration;
 use std::sync::Arc;
 
+use log_core::clock::Clock as _;
 use log_core::disk::sim::{Faults, Stop};
 use log_core::entropy::SeededEntropy;
-use log_core::{Drive, LogState, Store, TopicName, TopicPartition};
+use log_core::{Drive, FlushMethod, Log, LogState, Store, Visibility};
 
 use super::read::{check_times, read_around};
 use super::{History, Step};
-use crate::plan::Weather;
+use crate::chance::Chance;
+use crate::oracle::Found;
+use crate::plan::{Plan, Weather};
+
+/// The settings of the store of one life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfLife {
+    pub(super) segment_bytes: u32,
+    index_interval: u32,
+    pub(super) unflushed_bytes: u32,
+    watermark_bytes: u32,
+    checkpoint_bytes: u32,
+    open_files: u32,
+    flush_method: FlushMethod,
+    pub(super) visibility: Visibility,
+}
+
+impl OfLife {
+    /// As the plan says.
+    pub(super) const fn of(plan: &Plan) -> Self {
+        Self {
+            segment_bytes: plan.segment_bytes,
+            index_interval: 4096,
+            unflushed_bytes: plan.unflushed_bytes,
+            watermark_bytes: plan.watermark_bytes,
+            checkpoint_bytes: plan.checkpoint_bytes,
+            open_files: plan.open_files,
+            flush_method: plan.flush_method,
+            visibility: plan.visibility,
+        }
+    }
+
+    fn draw(c: &mut Chance) -> Self {
+        Self {
+            segment_bytes: c.pick(&[4096, 8192, 16384, 65536, 262_144]),
+            index_interval: c.pick(&[0, 700, 4096, 4096, 100_000]),
+            unflushed_bytes: c.pick(&[8192, 16384, 32768, 131_072]),
+            watermark_bytes: c.pick(&[1, 4096, 32768, 1 << 20]),
+            checkpoint_bytes: c.pick(&[0, 4096, 32768, 1 << 26]),
+            open_files: c.pick(&[0, 2, 6, 100]),
+            flush_method: c.pick(&[FlushMethod::Sync, FlushMethod::OwnRange]),
+            visibility: c.pick(&[Visibility::Synced, Visibility::Synced, Visibility::Written]),
+        }
+    }
+}
 
 impl History<'_> {
     pub(super) fn stop(&mut self, stop: Stop, again: &[u64]) -> Step {
@@ -84,20 +130,27 @@ impl History<'_> {
 
     pub(super) fn try_open(&mut self) -> Result<Store, String> {
         self.stats.opens += 1;
+        if self.plan.restless {
+            self.life = OfLife::draw(&mut self.chance);
+            self.unflushed_most = self.unflushed_most.max(self.life.unflushed_bytes);
+        }
+        let life = self.life;
         Store::builder()
             .directory(Arc::new(self.directory.clone()))
             .clock(Arc::new(self.clock.clone()))
             .entropy(Arc::new(SeededEntropy::new(self.chance.next())))
             .drive(Drive::Manual)
-            .segment_bytes_max(self.plan.segment_bytes)
-            .unflushed_bytes_max(self.plan.unflushed_bytes)
-            .message_bytes_max(self.plan.unflushed_bytes / 2)
-            .watermark_bytes(self.plan.watermark_bytes)
-            .checkpoint_bytes(self.plan.checkpoint_bytes)
-            .open_files_max(self.plan.open_files)
+            .segment_bytes_max(life.segment_bytes)
+            .index_interval_bytes(life.index_interval)
+            .unflushed_bytes_max(life.unflushed_bytes)
+            .message_bytes_max(life.unflushed_bytes / 2)
+            .watermark_bytes(life.watermark_bytes)
+            .checkpoint_bytes(life.checkpoint_bytes)
+            .open_files_max(life.open_files)
             .flush_interval(self.plan.flush_interval)
-            .flush_method(self.plan.flush_method)
-            .visibility(self.plan.visibility)
+            .flush_method(life.flush_method)
+            .visibility(life.visibility)
+            .retention_check_interval(Duration::from_millis(500))
             .open("/store")
             .map_err(|error| error.to_string())
     }
@@ -120,36 +173,10 @@ impl History<'_> {
             }
             Err(error) => return Err(error),
         };
-        self.topic(&store, stop)?;
+        self.find_topic(&store, stop)?;
         self.store = Some(store);
         self.judge(stop)?;
         self.directory.set_faults(self.plan.faults);
-        Ok(())
-    }
-
-    pub(super) fn topic(&mut self, store: &Store, stop: Option<Stop>) -> Step {
-        let name: TopicName = "t".parse().map_err(|_| "a good name")?;
-        let exists = store.topics().iter().any(|topic| topic.name == name);
-        if self.created && !exists && self.plan.weather != Weather::Lies {
-            return Err(format!("after {stop:?} the topic is gone"));
-        }
-        if !exists {
-            if self.created {
-                self.done = true;
-                return Ok(());
-            }
-            store.create_topic(&name, self.plan.partitions).map_err(|error| error.to_string())?;
-        }
-        self.created = true;
-        self.logs.clear();
-        for number in 0..self.plan.partitions {
-            let partition = TopicPartition::new(name.clone(), number);
-            match store.log(&partition) {
-                Ok(log) => self.logs.push(log),
-                Err(error) if self.plan.weather != Weather::Lies => return Err(error.to_string()),
-                Err(_) => self.done = true,
-            }
-        }
         Ok(())
     }
 
@@ -167,7 +194,7 @@ impl History<'_> {
             else {
                 return Err(format!("opening says nothing of partition {number}"));
             };
-            let limit = u64::from(self.plan.unflushed_bytes) + 8192;
+            let limit = u64::from(self.unflushed_most) + 8192;
             // Several rotten places can hide the good data between them.
             if report.bytes_cut > limit && self.rots <= 1 {
                 let cut = report.bytes_cut;
@@ -198,11 +225,8 @@ impl History<'_> {
             if let Some(damage) = report.damage.first() {
                 return Err(format!("after {stop:?} damage is reported where none is: {damage:?}"));
             }
-            let end = log.log_end_offset().get();
-            self.ledgers[index].recover(stop, &found, end).map_err(what)?;
+            self.accept(index, &log, stop, &found).map_err(what)?;
             check_times(&log, &found).map_err(what)?;
-            self.check_producers(index)?;
-            self.doubt(index);
             let undisturbed = self.plan.weather == Weather::Calm && self.harms == 0;
             if stop.is_none() && undisturbed && !report.clean {
                 let opens = self.stats.opens;
@@ -213,6 +237,19 @@ impl History<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Holds what a new life of a partition found against what had to be there.
+    fn accept(&mut self, index: usize, log: &Log, stop: Option<Stop>, found: &[Found]) -> Step {
+        let ends = (log.log_start_offset().get(), log.log_end_offset().get());
+        let rule = self.retention(self.clock.timestamp().get());
+        let producers = Self::producers(log);
+        if self.ledgers[index].recover(stop, found, ends, rule, &producers)? {
+            self.rewind(index);
+        }
+        self.check_producers(index)?;
+        self.doubt(index);
         Ok(())
     }
 
@@ -241,10 +278,7 @@ impl History<'_> {
                     if self.plan.weather == Weather::Lies {
                         self.ledgers[index].check_records(&found)?;
                     } else if damaged.is_empty() {
-                        let end = log.log_end_offset().get();
-                        self.ledgers[index].recover(Some(Stop::Crash), &found, end)?;
-                        self.check_producers(index)?;
-                        self.doubt(index);
+                        self.accept(index, &log, Some(Stop::Crash), &found)?;
                     } else {
                         return Err(format!("a reopened partition is damaged: {damaged:?}"));
                     }

@@ -9,15 +9,15 @@
 //! Nothing here knows what the log holds: it acts on answers alone. What each answer has to be, the
 //! ledger knows ([`crate::oracle::Ledger::verdict`]), which is a plain reading of the batches that were found.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use log_core::format::{BatchOptions, RecordBatch};
 use log_core::ids::{ProducerEpoch, ProducerId, Sequence};
-use log_core::{AppendError, Durability, LogState};
+use log_core::{AppendError, Durability, Log, LogState};
 
 use super::read::read_around;
 use super::{History, Step};
-use crate::oracle::{Entry, Expect, Tag};
+use crate::oracle::{Entry, Expect, Known, Tag};
 use crate::plan::Weather;
 
 /// Batches a producer has under way.
@@ -32,6 +32,8 @@ const ROUNDS_MAX: usize = 40;
 struct Sent {
     tag: Tag,
     batch: RecordBatch,
+    /// Its records, by what they say.
+    ids: Vec<u64>,
     /// Taken in this life of the partition, as far as its producer knows.
     taken: bool,
 }
@@ -100,7 +102,7 @@ impl History<'_> {
             let sender = &mut self.senders[index][number];
             sender.next_sequence += tag.records;
             sender.ids.extend(&ids);
-            sender.flight.push_back(Sent { tag, batch, taken: false });
+            sender.flight.push_back(Sent { tag, batch, ids, taken: false });
         }
         self.send(index, number, level)
     }
@@ -168,8 +170,8 @@ impl History<'_> {
         if !matches!(self.ledgers[index].verdict(&tag), Expect::Refused(_)) {
             return Ok(());
         }
-        let (batch, _) = self.batch_of(Self::options(tag), 2, 20);
-        self.offer(index, &Sent { tag, batch, taken: false }, Durability::Written).map(drop)
+        let (batch, ids) = self.batch_of(Self::options(tag), 2, 20);
+        self.offer(index, &Sent { tag, batch, ids, taken: false }, Durability::Written).map(drop)
     }
 
     /// Begins a new epoch, which a producer may once nothing of it is in doubt.
@@ -200,7 +202,7 @@ impl History<'_> {
                     return Err(format!("{tag:?} is said to be at {base}, and is nowhere (I4)"));
                 }
                 self.stats.appends += 1;
-                let ids = ids_of(&sent.batch);
+                let ids = sent.ids.clone();
                 let (ticket, tag) = (Some(ticket), Some(tag));
                 ledger.entries.push(Entry { base, ids, level, ticket, tag, acked: None });
                 Ok(Offered::Taken)
@@ -252,20 +254,45 @@ impl History<'_> {
         }
     }
 
+    /// Records were deleted from the end: their producers begin anew, with what is left of theirs.
+    pub(super) fn rewind(&mut self, index: usize) {
+        let left: BTreeSet<u64> = self.ledgers[index].ids().collect();
+        for sender in &mut self.senders[index] {
+            if sender.ids.is_empty() {
+                continue;
+            }
+            sender.epoch += 1;
+            sender.next_sequence = 0;
+            sender.flight.clear();
+            sender.recent.clear();
+            sender.ids.retain(|id| left.contains(id));
+        }
+    }
+
+    /// What the log knows of its producers.
+    pub(super) fn producers(log: &Log) -> Vec<Known> {
+        let describe = |info: log_core::ProducerInfo| {
+            let known = |known: &log_core::RememberedBatch| {
+                (known.base_sequence.get(), known.base_offset.get(), known.last_offset.get())
+            };
+            let batches: Vec<_> = info.batches.iter().map(known).collect();
+            (info.producer_id.get(), info.producer_epoch.get(), batches)
+        };
+        log.producers().into_iter().map(describe).collect()
+    }
+
     /// The state that was read or rebuilt is that of the batches found (I3).
-    pub(super) fn check_producers(&self, index: usize) -> Step {
-        let found: Vec<_> = self.logs[index]
-            .producers()
-            .into_iter()
-            .map(|info| {
-                let known = |known: &log_core::RememberedBatch| {
-                    (known.base_sequence.get(), known.base_offset.get(), known.last_offset.get())
-                };
-                let batches: Vec<_> = info.batches.iter().map(known).collect();
-                (info.producer_id.get(), info.producer_epoch.get(), batches)
-            })
-            .collect();
-        let expected = self.ledgers[index].producers();
+    pub(super) fn check_producers(&mut self, index: usize) -> Step {
+        let found = Self::producers(&self.logs[index]);
+        let mut expected = self.ledgers[index].producers();
+        let writes_fail = matches!(self.plan.weather, Weather::Errors | Weather::Full);
+        if found != expected && writes_fail {
+            // A snapshot that could not be written: of what it alone knew, less is known now.
+            let first = self.logs[index].info().segments.first().map_or(0, |s| s.base_offset.get());
+            self.ledgers[index].forget_below(first, &found);
+            self.rewind(index);
+            expected = self.ledgers[index].producers();
+        }
         if found != expected {
             return Err(format!(
                 "producers are remembered as {found:?}, the log holds {expected:?} (I3)"
@@ -315,30 +342,22 @@ impl History<'_> {
     fn once_and_in_order(&mut self) -> Step {
         for index in 0..self.logs.len() {
             let (found, _) = read_around(&self.logs[index])?;
+            let start = self.ledgers[index].log_start();
+            let gone: BTreeSet<u64> = self.ledgers[index].deleted().collect();
             for sender in &self.senders[index] {
                 let mine = |id: &u64| sender.ids.binary_search(id).is_ok();
                 let read: Vec<u64> = found.iter().map(|(_, id)| *id).filter(mine).collect();
-                if read != sender.ids {
+                let sent: Vec<u64> =
+                    sender.ids.iter().copied().filter(|id| !gone.contains(id)).collect();
+                if read != sent {
                     return Err(format!(
-                        "a producer sent {:x?}, the log holds {read:x?} (I6)",
-                        sender.ids
+                        "a producer sent {sent:x?}, the log holds {read:x?} from {start} on (I6)"
                     ));
                 }
             }
         }
         Ok(())
     }
-}
-
-/// The records of a batch, by what they say.
-fn ids_of(batch: &RecordBatch) -> Vec<u64> {
-    let view = log_core::format::BatchView::parse(batch.as_bytes());
-    let records = view.ok().and_then(|view| view.records().ok());
-    records
-        .into_iter()
-        .flatten()
-        .filter_map(|record| record.ok()?.value?.first_chunk().map(|id| u64::from_be_bytes(*id)))
-        .collect()
 }
 
 /// Codes that speak of a producer's sequence or epoch.

@@ -14,7 +14,7 @@ pub(super) fn value_of(id: u64) -> Vec<u8> {
 }
 
 /// When record `id` says it was made: now earlier, now later than the one before it.
-pub(super) const fn time_of(id: u64) -> TimestampMs {
+pub(crate) const fn time_of(id: u64) -> TimestampMs {
     TimestampMs::new(1_000_000 + ((id >> 16) * 7_919 % 5_000).cast_signed())
 }
 

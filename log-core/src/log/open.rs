@@ -54,7 +54,7 @@ use crate::mutant::{self, Mutant};
 use crate::segment::recover::{Damage, Repaired, Rules, Scan, repair, scan};
 use crate::segment::replace::replace;
 use crate::segment::seal::Identity;
-use crate::segment::watermark::{Watermark, WatermarkFile};
+use crate::segment::watermark::{Void, Watermark, WatermarkFile};
 
 /// The partition's topic id (Kafka `PartitionMetadataFile`).
 const METADATA: &str = "partition.metadata";
@@ -112,8 +112,9 @@ pub(crate) fn create(shared: &Shared, dir: &Path, topic_id: TopicId) -> io::Resu
         position: Position::ZERO,
         last_crc: 0,
         leader_epoch: LeaderEpoch::ZERO,
-        cut: false,
+        void: Void::Nothing,
         gaps_below: Offset::ZERO,
+        unflushed_bytes_max: shared.settings.unflushed_bytes_max,
     })?;
     // Last: a directory without it was never finished.
     replace(directory, dir, METADATA, PartitionMetadata { topic_id }.to_string().as_bytes())
@@ -162,10 +163,10 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let read = AtomicU64::new(0);
     let Consulted { claimed, from } =
         consult(request, &mut candidates, (identity, gaps_below), &mut warnings, &read)?;
-    let base = candidates.first().map_or(Offset::ZERO, |first| first.base);
+    let bases: Vec<Offset> = candidates.iter().map(|candidate| candidate.base).collect();
     let mut replay = match from {
-        Some((from, producers)) => Replay::resume(request, topic_id, from, producers),
-        None => Replay::begin(request, topic_id, base, &mut warnings),
+        Some((from, producers)) => Replay::resume(request, topic_id, &bases, from, producers),
+        None => Replay::begin(request, topic_id, &bases, &mut warnings),
     };
     let mut scan =
         scan(candidates, &rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
@@ -179,19 +180,25 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     }
     let epochs = leader_epochs(request, watermark.as_ref(), &scan, log_start, &mut warnings)?;
     let epoch = epochs.latest().unwrap_or(LeaderEpoch::ZERO);
-    let producers = replay.finish(scan.end.offset, &mut warnings);
+    let (producers, passed) = replay.finish(scan.end.offset, &mut warnings);
     let known = producers.largest_id().is_some();
     let repaired = repair(directory, dir, &scan, watermark.as_ref(), identity, known)
         .map_err(OpenError::Io)?;
+    if scan.damage.is_empty() {
+        producers::keep(request, topic_id, &scan, passed, &mut warnings);
+    }
     let repaired = Some(repaired);
     let recovered = recovered(request, &scan, watermark, log_start, epoch, repaired, warnings);
     assemble(request, &scan, topic_id, epochs, recovered, producers)
 }
 
+/// What a scan goes by. How far bytes may be scattered, the one who wrote them has said.
 fn rules(request: &Request<'_>, watermark: Option<Watermark>, gaps_below: Offset) -> Rules {
+    let own = request.shared.settings.unflushed_bytes_max;
+    let said = watermark.filter(|_| !mutant::on(Mutant::BoundOfThisLife));
     Rules {
         watermark,
-        unflushed_bytes_max: request.shared.settings.unflushed_bytes_max,
+        unflushed_bytes_max: said.map_or(own, |mark| mark.unflushed_bytes_max),
         index_interval_bytes: request.settings.index_interval_bytes,
         gaps_below,
     }

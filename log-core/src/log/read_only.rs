@@ -33,7 +33,7 @@ use crate::error::{Fault, FaultKind};
 use crate::format::name::{DirectoryName, DirectoryState};
 use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::segment::recover::is_missing;
-use crate::segment::watermark::Watermark;
+use crate::segment::watermark::{Void, Watermark};
 
 /// Times a reader looks again before it believes what it found: a writer may be moving on.
 const LOOKS_MAX: u32 = 8;
@@ -177,7 +177,7 @@ fn moved_on(before: Option<&Watermark>, now: Option<&Watermark>) -> bool {
             before.topic_id == now.topic_id
                 && before.log_start == now.log_start
                 && before.durable <= now.durable
-                && !now.cut
+                && now.void == Void::Nothing
         }
         (None, None) => true,
         _ => false,
@@ -353,7 +353,7 @@ impl ReadOnlyLog {
             return Ok(false);
         }
         if !anew
-            && let Some(mark) = mark.filter(|mark| !mark.cut)
+            && let Some(mark) = mark.filter(|mark| mark.void == Void::Nothing)
             && partition.take_in(&mark)
         {
             inner.seen.write().mark = Some(mark);

@@ -17,7 +17,7 @@ use parking_lot::MutexGuard;
 
 use super::events::Event;
 use super::handle::Log;
-use super::head::LogState;
+use super::head::{Head, LogState};
 use super::partition::Partition;
 use super::ticket::{Answer, in_callback, reentrant};
 use super::writer::Writer;
@@ -25,6 +25,7 @@ use crate::error::{AppendError, Fault, FaultKind, NotAppended};
 use crate::ids::{Offset, TimestampMs};
 use crate::log::open::write_epochs;
 use crate::model::retention::{Held, Limits, Plan, plan};
+use crate::mutant::{self, Mutant};
 use crate::segment::files::remove_segment;
 
 /// Why a log cannot be cut at one of its ends.
@@ -144,7 +145,9 @@ impl Partition {
             to.max(start)
         };
         let mut answers = Vec::new();
-        let started = self.start_at(&mut writer, to, &mut answers);
+        let started = self
+            .finish_below(&mut writer, to, &mut answers)
+            .and_then(|()| self.start_at(&mut writer, to, &mut answers));
         let dropped = started.map(|()| self.drop_dead(&writer));
         self.give_back(writer, answers);
         dropped.map(|_| to)
@@ -210,8 +213,28 @@ impl Partition {
             check_state(&head.state)?;
             head.frontiers.durable()
         };
-        self.start_at(writer, decided.log_start.min(durable), answers)?;
+        let to = decided.log_start.min(durable);
+        self.finish_below(writer, to, answers)?;
+        self.start_at(writer, to, answers)?;
         Ok(self.drop_dead(writer))
+    }
+
+    /// Moves the writer on to the segment that `to` is in: what the finished ones leave of their
+    /// producers has to be durable before the log starts behind them.
+    fn finish_below(
+        &self,
+        writer: &mut Writer,
+        to: Offset,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), TrimError> {
+        let next = |head: &Head| {
+            let after = head.segments.partition_point(|next| next.base() <= writer.segment_base());
+            head.segments.get(after).is_some_and(|next| next.base() <= to)
+        };
+        if next(&self.head.lock()) && !mutant::on(Mutant::DeleteBeforeSnapshot) {
+            self.settle_in_active(writer, answers)?;
+        }
+        Ok(())
     }
 
     /// Moves the writer on to the active segment, if everything before is durable.

@@ -26,8 +26,10 @@ use crate::error::{Fault, FaultKind};
 use crate::format::BatchView;
 use crate::ids::{LeaderEpoch, Offset, Position, TimestampMs};
 use crate::int::{u32_saturated, usize_from};
+use crate::mutant::{self, Mutant};
 use crate::segment::Segment;
 use crate::segment::walk::Stop;
+use crate::segment::watermark::Void;
 
 impl Log {
     /// Deletes the records from `offset` on; the next record gets that offset. A batch that holds
@@ -110,10 +112,16 @@ impl Partition {
     fn truncate_held(&self, target: Target, answers: &mut Vec<Answer>) -> Result<(), TrimError> {
         let mut writer = loop {
             self.settle()?;
+            let seen = self.moved.seen();
             let writer = self.still_turn();
             check_state(&self.head.lock().state)?;
             if writer.is_idle() {
                 break writer;
+            }
+            drop(writer);
+            // All is durable, and a flush nobody needs any more is still under way.
+            if !self.shared.step() {
+                self.shared.clock.wait(&self.moved, seen, None);
             }
         };
         let (cut, to) = self.cut_for(target)?;
@@ -152,8 +160,8 @@ impl Partition {
     /// Where the files are to end for `target`, and the next offset after that.
     fn cut_for(&self, target: Target) -> Result<(Cut, Offset), TrimError> {
         let restart = |at: Offset| {
-            let position = Position::ZERO;
-            (Cut { log_start: at, offset: at, segment: at, position, last_crc: 0 }, at)
+            let (void, position) = (Void::All, Position::ZERO);
+            (Cut { void, log_start: at, offset: at, segment: at, position, last_crc: 0 }, at)
         };
         let to = match target {
             Target::Restart(at) => return Ok(restart(at)),
@@ -173,6 +181,7 @@ impl Partition {
             None => 0,
         };
         let mut cut = Cut {
+            void: Void::Above,
             log_start: log_start.min(to),
             offset: last.base(),
             segment: last.base(),
@@ -189,6 +198,9 @@ impl Partition {
                     cut.last_crc = batch.crc();
                 }
                 Ok(_) | Err(Stop::End) => {
+                    // Where the batch goes that the log's start is in, the log begins before it: what
+                    // follows has to follow something.
+                    cut.log_start = cut.log_start.min(cut.offset);
                     cut.position = Position::new(u32_saturated(usize_from(at)));
                     return Ok((cut, to));
                 }
@@ -225,6 +237,9 @@ impl Partition {
         let mut head = self.head.lock();
         core::mem::swap(&mut *head, &mut *old);
         head.rolling = true;
+        if mutant::on(Mutant::ProducersOutliveTruncation) {
+            core::mem::swap(&mut head.producers, &mut old.producers);
+        }
         core::mem::swap(&mut head.wakers, &mut old.wakers);
         Ok(())
     }

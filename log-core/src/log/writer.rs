@@ -35,7 +35,7 @@ use crate::int::usize_from_u32;
 use crate::model::flush::{Flush, Mark, Ordinal};
 use crate::segment::Segment;
 use crate::segment::seal::{FileSum, Seal};
-use crate::segment::watermark::WatermarkFile;
+use crate::segment::watermark::{Void, WatermarkFile};
 
 /// Writes of one partition in flight at once.
 const WRITES_IN_FLIGHT_MAX: usize = 4;
@@ -66,6 +66,8 @@ pub(crate) struct Writer {
     log_start: Offset,
     gaps_below: Offset,
     leader_epoch: LeaderEpoch,
+    /// The store's setting.
+    unflushed_bytes_max: u32,
     /// The segment's file, from the first write until all of it is durable and nothing comes.
     file: Option<Arc<dyn File>>,
     offline: bool,
@@ -85,6 +87,8 @@ pub(crate) enum Kept {
 /// Where a log is to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cut {
+    /// What of the files is void.
+    pub(crate) void: Void,
     /// Where it is to start.
     pub(crate) log_start: Offset,
     /// The next offset after the batches that stay.
@@ -126,7 +130,7 @@ enum Step {
 }
 
 impl Writer {
-    pub(crate) fn new(start: Start) -> Self {
+    pub(crate) fn new(start: Start, unflushed_bytes_max: u32) -> Self {
         let marked = Reach { segment: start.segment.base(), mark: start.end };
         Self {
             segment: start.segment,
@@ -143,6 +147,7 @@ impl Writer {
             log_start: start.log_begins,
             gaps_below: start.gaps_below,
             leader_epoch: start.leader_epoch,
+            unflushed_bytes_max,
             file: None,
             offline: false,
         }
@@ -173,9 +178,14 @@ impl Writer {
         self.offline = true;
     }
 
-    /// Something is about to be appended: the segment's files will not stay as they are.
-    pub(crate) const fn touched(&mut self) {
+    /// Something is about to be appended: the segment's files will not stay as they are, and the
+    /// watermark has to say how far it can be scattered.
+    pub(crate) fn touched(&mut self, now: Tick) -> Result<(), Fault> {
         self.kept = Kept::Touched;
+        if self.watermark.unflushed_bytes_max() == Some(self.unflushed_bytes_max) {
+            return Ok(());
+        }
+        self.mark(now)
     }
 
     /// The segment that is being written.

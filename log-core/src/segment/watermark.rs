@@ -2,20 +2,20 @@
 //!
 //! ```text
 //!   0          8          16          32          40        48        56    60    64    68    72
-//!   ├ ONCEWMK2 ┼ sequence ┼ topic id  ┼ log start ┼ durable ┼ segment ┼ pos ┼ crc ┼ epo ┼ cut ┤ …
+//!   ├ ONCEWMK3 ┼ sequence ┼ topic id  ┼ log start ┼ durable ┼ segment ┼ pos ┼ crc ┼ epo ┼ cut ┤ …
 //!                                                   offset    base          last
-//!   72         80    84
-//! … ┼ gaps     ┼ sum ┤
-//!     below
+//!   72         80          84    88
+//! … ┼ gaps     ┼ unflushed ┼ sum ┤
+//!     below      max
 //!   slot 0 at byte 0, slot 1 at byte 512; written in turn, each in a sector of its own
 //! ```
 //!
 //! It tells a torn tail from bit rot: above it a bad place is a write that a power cut took back,
-//! below it the bad place was once good. Big-endian; `sum` is CRC-32 over bytes 0 to 80.
+//! below it the bad place was once good. Big-endian; `sum` is CRC-32 over bytes 0 to 84.
 //!
 //! It also carries decisions that must hold before files follow them: where the log starts, and
-//! (`cut` = 1) that it ends at the watermark whatever the files still hold, which is how a
-//! truncation is one durable write.
+//! (`cut` = 1) that it ends at the watermark whatever the files still hold, or (`cut` = 2) that it
+//! begins anew there, which is how a truncation is one durable write.
 //!
 //! Invariants:
 //! 1. A slot is written only after the flush it reports, and flushed itself before it counts.
@@ -37,13 +37,13 @@ use super::walk::read_full;
 /// The file's name in a partition's directory; a suffix Kafka's loader ignores.
 pub(crate) const FILE_NAME: &str = "oncelog.watermark";
 
-const MAGIC: [u8; 8] = *b"ONCEWMK2";
+const MAGIC: [u8; 8] = *b"ONCEWMK3";
 const SLOT_BYTES: usize = 512;
 const SLOT_STRIDE: u64 = 512;
-const SUMMED_BYTES: usize = 80;
+const SUMMED_BYTES: usize = 84;
 const FILE_BYTES: u64 = 2 * SLOT_STRIDE;
 
-const _: () = assert!(8 + 8 + 16 + 8 + 8 + 8 + 4 + 4 + 4 + 4 + 8 == SUMMED_BYTES);
+const _: () = assert!(8 + 8 + 16 + 8 + 8 + 8 + 4 + 4 + 4 + 4 + 8 + 4 == SUMMED_BYTES);
 const _: () = assert!(SUMMED_BYTES + 4 <= SLOT_BYTES);
 
 /// What one slot says.
@@ -56,10 +56,43 @@ pub(crate) struct Watermark {
     pub(crate) position: Position,
     pub(crate) last_crc: u32,
     pub(crate) leader_epoch: LeaderEpoch,
-    /// What the files hold above `durable` is void: a truncation was decided.
-    pub(crate) cut: bool,
+    /// What of the files is void.
+    pub(crate) void: Void,
     /// Batches below may leave offsets out: another program wrote them (S10).
     pub(crate) gaps_below: Offset,
+    /// How far the bytes behind may be scattered: the setting of whoever wrote them, which need not
+    /// be that of whoever opens them next.
+    pub(crate) unflushed_bytes_max: u32,
+}
+
+/// What of the files is void because that was decided before they follow.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Void {
+    /// Nothing.
+    Nothing,
+    /// What stands above the watermark: a truncation.
+    Above,
+    /// Everything, and what is remembered of producers: the log begins anew at the watermark.
+    All,
+}
+
+impl Void {
+    const fn to_number(self) -> u32 {
+        match self {
+            Self::Nothing => 0,
+            Self::Above => 1,
+            Self::All => 2,
+        }
+    }
+
+    const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Nothing),
+            1 => Some(Self::Above),
+            2 => Some(Self::All),
+            _ => None,
+        }
+    }
 }
 
 impl Watermark {
@@ -74,8 +107,9 @@ impl Watermark {
         bytes.extend_from_slice(&self.position.get().to_be_bytes());
         bytes.extend_from_slice(&self.last_crc.to_be_bytes());
         bytes.extend_from_slice(&self.leader_epoch.get().to_be_bytes());
-        bytes.extend_from_slice(&u32::from(self.cut).to_be_bytes());
+        bytes.extend_from_slice(&self.void.to_number().to_be_bytes());
         bytes.extend_from_slice(&self.gaps_below.get().to_be_bytes());
+        bytes.extend_from_slice(&self.unflushed_bytes_max.to_be_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
         let mut slot = [0; SLOT_BYTES];
         for (target, source) in slot.iter_mut().zip(bytes) {
@@ -100,8 +134,9 @@ impl Watermark {
             position: Position::new(number(56)?),
             last_crc: number(60)?,
             leader_epoch: LeaderEpoch::new(number(64)?.cast_signed())?,
-            cut: number(68)? != 0,
+            void: Void::from_number(number(68)?)?,
             gaps_below: offset(72)?,
+            unflushed_bytes_max: number(80)?,
         };
         Some((u64::from_be_bytes(*summed.get(8..)?.first_chunk()?), mark))
     }
@@ -144,6 +179,8 @@ pub(crate) struct WatermarkFile {
     path: PathBuf,
     file: Arc<dyn File>,
     sequence: u64,
+    /// As the newest mark says.
+    unflushed_bytes_max: Option<u32>,
 }
 
 impl WatermarkFile {
@@ -165,21 +202,28 @@ impl WatermarkFile {
             }
             other => other?,
         };
-        let sequence = newest(&*file)?.map_or(0, |(sequence, _)| sequence);
+        let found = newest(&*file)?;
+        let sequence = found.map_or(0, |(sequence, _)| sequence);
+        let unflushed_bytes_max = found.map(|(_, mark)| mark.unflushed_bytes_max);
         if file.len()? < FILE_BYTES {
             file.allocate(FILE_BYTES)?;
         }
-        Ok(Self { path, file, sequence })
+        Ok(Self { path, file, sequence, unflushed_bytes_max })
     }
 
     /// One that is not on any disk: of a partition that is only read.
     pub(crate) fn nowhere(dir: &Path) -> io::Result<Self> {
         let file = MemoryDirectory::new().open(Path::new("/watermark"), Open::Create)?;
-        Ok(Self { path: dir.join(FILE_NAME), file, sequence: 0 })
+        Ok(Self { path: dir.join(FILE_NAME), file, sequence: 0, unflushed_bytes_max: None })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How far the bytes behind the newest mark may be scattered, if there is one.
+    pub(crate) const fn unflushed_bytes_max(&self) -> Option<u32> {
+        self.unflushed_bytes_max
     }
 
     /// Writes `mark` into the older slot and flushes it.
@@ -191,7 +235,9 @@ impl WatermarkFile {
         self.sequence += 1;
         let slot = mark.to_slot(self.sequence);
         write_full(&*self.file, (self.sequence % 2) * SLOT_STRIDE, &slot)?;
-        self.file.sync()
+        self.file.sync()?;
+        self.unflushed_bytes_max = Some(mark.unflushed_bytes_max);
+        Ok(())
     }
 }
 

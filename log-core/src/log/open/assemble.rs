@@ -25,7 +25,7 @@ use crate::model::verification::Verifications;
 use crate::segment::Segment;
 use crate::segment::recover::Scan;
 use crate::segment::snapshots::remove_strays;
-use crate::segment::watermark::{Watermark, WatermarkFile};
+use crate::segment::watermark::{Void, Watermark, WatermarkFile};
 
 /// Steps 7 and after: the watermark at the end, and the partition in memory.
 pub(super) fn assemble(
@@ -51,17 +51,7 @@ pub(super) fn assemble(
         .map_err(failed("the watermark cannot be opened"))?;
     if scan.damage.is_empty() && !recovered.clean {
         shared.directory.sync_dir(dir).map_err(failed("the names cannot be made durable"))?;
-        let mark = Watermark {
-            topic_id,
-            log_start,
-            durable: scan.end.offset,
-            segment: active.base(),
-            position: scan.end.batch_end,
-            last_crc: scan.end.last_crc,
-            leader_epoch: recovered.leader_epoch,
-            cut: false,
-            gaps_below: scan.gaps_below,
-        };
+        let mark = mark(scan, topic_id, &recovered, shared.settings.unflushed_bytes_max);
         watermark.write(mark).map_err(failed("the watermark cannot be written"))?;
     }
     // After a clean close nothing is read before it is needed (partition/wake.rs).
@@ -104,10 +94,31 @@ pub(super) fn assemble(
         request.slot,
         Arc::clone(shared),
         &request.settings,
-        Writer::new(start),
+        Writer::new(start, shared.settings.unflushed_bytes_max),
         head,
     );
     Ok(Opened { partition, topic_id, recovered })
+}
+
+/// The watermark at the end of what was recovered.
+fn mark(
+    scan: &Scan,
+    topic_id: TopicId,
+    recovered: &Recovered,
+    unflushed_bytes_max: u32,
+) -> Watermark {
+    Watermark {
+        topic_id,
+        log_start: recovered.log_start_offset,
+        durable: scan.end.offset,
+        segment: scan.segments.last().map_or(Offset::ZERO, |last| last.segment.base()),
+        position: scan.end.batch_end,
+        last_crc: scan.end.last_crc,
+        leader_epoch: recovered.leader_epoch,
+        void: Void::Nothing,
+        gaps_below: scan.gaps_below,
+        unflushed_bytes_max,
+    }
 }
 
 pub(super) fn head(

@@ -140,8 +140,11 @@ pub(super) fn consult(
         }
     };
     for candidate in candidates.iter_mut() {
-        let seal = Seal::read(directory, &candidate.path, identity, candidate.base)
-            .filter(|seal| seal.log.bytes == candidate.bytes && candidate.bytes > 0);
+        let seal =
+            Seal::read(directory, &candidate.path, identity, candidate.base).filter(|seal| {
+                let short = mutant::on(Mutant::BelieveShortSeal);
+                (seal.log.bytes == candidate.bytes || short) && candidate.bytes > 0
+            });
         if let Some(seal) = seal {
             candidate.known = Known::Whole(seal, Indexes::unread(seal, identity));
         } else if let Some(checkpoint) = &checkpoint

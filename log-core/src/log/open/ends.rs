@@ -12,6 +12,7 @@
 //! durably, before any byte does.
 
 use std::io;
+use std::path::Path;
 
 use super::believe::forget;
 use super::{OpenError, Request};
@@ -19,10 +20,12 @@ use crate::disk::Open;
 use crate::error::{Fault, FaultKind};
 use crate::format::{FileKind, segment_file_name};
 use crate::ids::Offset;
+use crate::mutant::{self, Mutant};
 use crate::segment::files::{remove_file, segment_files};
 use crate::segment::recover::{Candidate, Known};
-use crate::segment::seal::seal_file_name;
-use crate::segment::watermark::Watermark;
+use crate::segment::seal::{Identity, Seal, seal_file_name};
+use crate::segment::snapshots::list;
+use crate::segment::watermark::{Void, Watermark, WatermarkFile};
 
 /// Carries out what `watermark` decided on `candidates`, which ascend; returns where the log
 /// starts.
@@ -39,15 +42,17 @@ pub(super) fn settle_ends(
     let Some(mark) = watermark else {
         return Ok(candidates.first().map_or(Offset::ZERO, |first| first.base));
     };
-    if mark.cut {
+    if mark.void != Void::Nothing {
+        affirm(request, mark)?;
         forget(&*request.shared.directory, &request.dir)?;
         truncate(request, mark, candidates).map_err(|error| {
             let what = "a truncation that was begun cannot be finished";
             OpenError::Io(Fault::io(FaultKind::Directory, &request.dir, what, error))
         })?;
     }
-    let dead = candidates.iter().skip(1).take_while(|next| next.base <= mark.log_start).count();
+    let dead = dead(request, mark, candidates)?;
     if dead > 0 {
+        affirm(request, mark)?;
         candidates.drain(..dead);
         let first = candidates.first().map_or(mark.log_start, |first| first.base);
         // They come to no reader: another open may remove what this one cannot.
@@ -59,6 +64,48 @@ pub(super) fn settle_ends(
         }
     }
     Ok(mark.log_start)
+}
+
+/// How many segments have nothing to say any more: they end at or below the log's start, and what
+/// they leave of their producers is written down. The last one may not be finished yet.
+fn dead(
+    request: &Request<'_>,
+    mark: &Watermark,
+    candidates: &[Candidate],
+) -> Result<usize, OpenError> {
+    let below = candidates.iter().skip(1).take_while(|next| next.base <= mark.log_start).count();
+    if below == 0 || mark.void == Void::All || mutant::on(Mutant::DeleteBeforeSnapshot) {
+        return Ok(below);
+    }
+    let (directory, dir) = (&*request.shared.directory, request.dir.as_path());
+    let snapshots = list(directory, dir).map_err(|error| {
+        let what = "the snapshots cannot be listed";
+        OpenError::Io(Fault::io(FaultKind::Directory, dir, what, error))
+    })?;
+    let identity = Identity { topic_id: mark.topic_id, partition: request.name.partition() };
+    let left = |dead: &usize| {
+        let next = candidates.get(*dead).map(|next| next.base);
+        let last = dead.checked_sub(1).and_then(|last| candidates.get(last));
+        let seal = last.and_then(|last| Seal::read(directory, &last.path, identity, last.base));
+        let ours = |path: &Path| path.extension().is_some_and(|ending| ending == "producers");
+        snapshots.iter().any(|(offset, path)| Some(*offset) == next && ours(path))
+            || seal.is_some_and(|seal| !seal.has_producers)
+    };
+    Ok((1..=below).rev().find(left).unwrap_or(0))
+}
+
+/// Writes `mark` again before anything is removed for it: after a failed flush it may stand in the
+/// kernel's memory alone, to be gone with the next power cut (S3).
+fn affirm(request: &Request<'_>, mark: &Watermark) -> Result<(), OpenError> {
+    if mutant::on(Mutant::TrustUnflushedMark) {
+        return Ok(());
+    }
+    let written = WatermarkFile::open(&request.shared.files, &request.dir)
+        .and_then(|mut file| file.write(*mark));
+    written.map_err(|error| {
+        let what = "the watermark cannot be written again";
+        OpenError::Io(Fault::io(FaultKind::Write, &request.dir, what, error))
+    })
 }
 
 /// Removes all files of segments below `first`, whose log begins above them.
@@ -81,11 +128,15 @@ fn truncate(
     let (directory, dir) = (&*request.shared.directory, request.dir.as_path());
     remove_file(directory, &dir.join(seal_file_name(mark.segment)))?;
     for (base, path) in segment_files(directory, dir)? {
-        // Snapshots stand at other places, too; those past the end go with the strays.
+        // Snapshots stand at other places, too; those past the end go with the strays. One at the
+        // very place where a log begins anew would bring its producers back.
         let snapshot = path.extension().is_some_and(|ending| {
             ending == FileKind::Snapshot.extension() || ending == "producers"
         });
-        if base > mark.segment && !snapshot {
+        let anew = mark.void == Void::All
+            && base == mark.segment
+            && !mutant::on(Mutant::SnapshotOutlivesRestart);
+        if if snapshot { anew } else { base > mark.segment } {
             remove_file(directory, &path)?;
         }
     }
@@ -93,7 +144,7 @@ fn truncate(
     candidates.retain(|candidate| candidate.base <= mark.segment);
     let end = u64::from(mark.position.get());
     match candidates.last_mut().filter(|last| last.base == mark.segment) {
-        Some(last) if last.bytes > end => {
+        Some(last) if last.bytes > end && !mutant::on(Mutant::KeepTruncatedTail) => {
             last.file.set_len(end)?;
             last.file.sync()?;
             last.bytes = end;

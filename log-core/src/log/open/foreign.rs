@@ -10,7 +10,7 @@ use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
 use crate::int::{u32_saturated, usize_from};
 use crate::segment::recover::Candidate;
 use crate::segment::walk::{Stop, Walk};
-use crate::segment::watermark::Watermark;
+use crate::segment::watermark::{Void, Watermark};
 
 /// What Kafka's checkpoint files say of a partition.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +51,9 @@ pub(super) fn recovery_point(
         position: Position::new(u32_saturated(usize_from(position))),
         last_crc: 0,
         leader_epoch: LeaderEpoch::ZERO,
-        cut: false,
+        void: Void::Nothing,
         gaps_below: Offset::MAX,
+        unflushed_bytes_max: request.shared.settings.unflushed_bytes_max,
     };
     let (from, limit) = (Position::ZERO, candidate.bytes);
     let mut walk =

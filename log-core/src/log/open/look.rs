@@ -31,7 +31,7 @@ use crate::model::epochs::LeaderEpochs;
 use crate::model::flush::Mark;
 use crate::model::producers::{ProducerBatch, Producers};
 use crate::segment::indexes::Indexed;
-use crate::segment::recover::{Candidate, Known, Rules, Scan, scan};
+use crate::segment::recover::{Candidate, Known, Scan, scan};
 use crate::segment::replace::read_small;
 use crate::segment::seal::Identity;
 use crate::segment::time_index::Stamp;
@@ -146,16 +146,18 @@ fn scanned(
         let vouched = (identity, rules.gaps_below);
         consult(request, &mut candidates, vouched, warnings, &read)?.from
     };
-    let base = candidates.first().map_or(Offset::ZERO, |first| first.base);
+    let topic_id = identity.topic_id;
+    // What producers were where segments begin is for whoever opens to write down.
+    let first = candidates.first().map_or(Offset::ZERO, |first| first.base);
     let mut replay = match from {
-        Some((from, producers)) => Replay::resume(request, identity.topic_id, from, producers),
-        None => Replay::begin(request, identity.topic_id, base, warnings),
+        Some((from, producers)) => Replay::resume(request, topic_id, &[], from, producers),
+        None => Replay::begin(request, topic_id, &[first], warnings),
     };
     let mut scan =
         scan(candidates, rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
     scan.bytes_read += read.into_inner();
     begin_at(log_start, &request.dir, &mut scan);
-    let producers = replay.finish(scan.end.offset, warnings);
+    let (producers, _) = replay.finish(scan.end.offset, warnings);
     Ok((scan, producers))
 }
 
@@ -175,7 +177,7 @@ fn assemble(
     })?;
     let epochs = LeaderEpochs::new(Vec::new());
     let head = head(shared, scan, &last.segment, &[], epochs, recovered, producers);
-    let mut writer = Writer::new(Start {
+    let start = Start {
         segment: Arc::clone(&last.segment),
         end: scan.end,
         sum: None,
@@ -187,7 +189,8 @@ fn assemble(
         gaps_below: scan.gaps_below,
         leader_epoch: recovered.leader_epoch,
         now: shared.clock.tick(),
-    });
+    };
+    let mut writer = Writer::new(start, shared.settings.unflushed_bytes_max);
     writer.stop();
     let (name, dir, shared) = (request.name.clone(), request.dir.clone(), Arc::clone(shared));
     Ok(Partition::new(name, dir, request.slot, shared, &request.settings, writer, head))

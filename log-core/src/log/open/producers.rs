@@ -9,16 +9,19 @@
 //! The log is the truth (I3): a snapshot adds only what no batch in the log can say, which is who
 //! wrote before the first segment, and how long ago.
 
+use std::collections::VecDeque;
+
 use super::Request;
 use crate::entropy::Entropy;
 use crate::format::BatchView;
 use crate::ids::{Offset, TopicId};
 use crate::log::clean::CleanPartition;
-use crate::model::producers::{ProducerBatch, Producers};
+use crate::model::producers::{Frozen, ProducerBatch, Producers};
 use crate::model::transactions::CompletedTransaction;
 use crate::mutant::{self, Mutant};
+use crate::segment::recover::Scan;
 use crate::segment::seal::Seal;
-use crate::segment::snapshots::{Moment, Revival, list, read_any, read_kafkas, read_ours};
+use crate::segment::snapshots::{Moment, Revival, list, read_any, read_kafkas, read_ours, write};
 
 fn revival(request: &Request<'_>) -> Revival {
     let shared = request.shared;
@@ -59,6 +62,33 @@ pub(super) fn thawed(request: &Request<'_>, bytes: &[u8], end: Offset) -> Option
     Producers::from_bytes(bytes, end, limits, seed, now).ok()
 }
 
+/// Writes down what the producers were where segments begin that a crash left without: once what is
+/// before is deleted, nothing else says who wrote it.
+pub(super) fn keep(
+    request: &Request<'_>,
+    topic_id: TopicId,
+    scan: &Scan,
+    passed: Vec<(Offset, Frozen)>,
+    warnings: &mut Vec<String>,
+) {
+    let (directory, dir) = (&*request.shared.directory, request.dir.as_path());
+    for (base, state) in passed {
+        let after = scan.segments.partition_point(|scanned| scanned.segment.base() < base);
+        let Some(before) = after.checked_sub(1).and_then(|before| scan.segments.get(before)) else {
+            continue;
+        };
+        let moment = Moment { topic_id, end: base, last_crc: before.last_crc };
+        if read_ours(directory, dir, moment, revival(request)).is_none()
+            && let Err(error) = write(directory, dir, &state, moment)
+        {
+            warnings.push(format!(
+                "{}: the snapshot at offset {base} cannot be written: {error}",
+                dir.display()
+            ));
+        }
+    }
+}
+
 /// The state on its way from the first batch to the last.
 #[derive(Debug)]
 pub(super) struct Replay<'a> {
@@ -71,18 +101,23 @@ pub(super) struct Replay<'a> {
     unreadable: u64,
     /// Batches below are in the state already.
     from: Option<Offset>,
+    /// Where segments begin that the log has not come to yet.
+    bases: VecDeque<Offset>,
+    /// The state where each of the others began.
+    passed: Vec<(Offset, Frozen)>,
 }
 
 impl<'a> Replay<'a> {
-    /// Begins before the first batch of a log whose first segment starts at `base`.
+    /// Begins before the first batch of a log whose segments start at `bases`, ascending.
     pub(super) fn begin(
         request: &'a Request<'a>,
         topic_id: TopicId,
-        base: Offset,
+        bases: &[Offset],
         warnings: &mut Vec<String>,
     ) -> Self {
         let revival = revival(request);
         let producers = Producers::new(revival.limits, revival.seed);
+        let base = bases.first().copied().unwrap_or(Offset::ZERO);
         let mut replay = Self {
             request,
             topic_id,
@@ -91,6 +126,8 @@ impl<'a> Replay<'a> {
             believed: false,
             unreadable: 0,
             from: None,
+            bases: bases.iter().copied().filter(|later| *later > base).collect(),
+            passed: Vec::new(),
         };
         if base > Offset::ZERO {
             replay.before(base, warnings);
@@ -107,11 +144,21 @@ impl<'a> Replay<'a> {
     pub(super) fn resume(
         request: &'a Request<'a>,
         topic_id: TopicId,
+        bases: &[Offset],
         from: Offset,
         producers: Producers,
     ) -> Self {
-        let (revival, from) = (revival(request), Some(from));
-        Self { request, topic_id, revival, producers, believed: false, unreadable: 0, from }
+        Self {
+            request,
+            topic_id,
+            revival: revival(request),
+            producers,
+            believed: false,
+            unreadable: 0,
+            from: Some(from),
+            bases: bases.iter().copied().filter(|later| *later >= from).collect(),
+            passed: Vec::new(),
+        }
     }
 
     /// Who wrote before the first segment, which starts at `base`.
@@ -145,6 +192,7 @@ impl<'a> Replay<'a> {
         if self.from.is_some_and(|from| view.base_offset() < from) {
             return None;
         }
+        self.pass(view.base_offset());
         match ProducerBatch::of(view) {
             Ok(Some(_)) if self.believed => None,
             Ok(Some(batch)) => self.producers.replay(&batch, view.base_offset(), self.revival.now),
@@ -156,8 +204,23 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// The state of a log that ends at `end`.
-    pub(super) fn finish(mut self, end: Offset, warnings: &mut Vec<String>) -> Producers {
+    /// Comes to `offset`, in whatever segment that is.
+    fn pass(&mut self, offset: Offset) {
+        while let Some(base) = self.bases.pop_front_if(|base| *base <= offset) {
+            let state = self.producers.freeze(self.revival.now);
+            if !state.is_blank() {
+                self.passed.push((base, state));
+            }
+        }
+    }
+
+    /// The state of a log that ends at `end`, and what it was where segments began that were read.
+    pub(super) fn finish(
+        mut self,
+        end: Offset,
+        warnings: &mut Vec<String>,
+    ) -> (Producers, Vec<(Offset, Frozen)>) {
+        self.pass(end);
         if self.unreadable > 0 {
             warnings.push(format!(
                 "{}: {} control batches cannot be read and are passed over",
@@ -172,7 +235,7 @@ impl<'a> Replay<'a> {
         {
             self.producers.adopt_ages(&newest);
         }
-        self.producers
+        (self.producers, self.passed)
     }
 
     /// The newest file of ours that is whole, of this topic, and not past `end`.

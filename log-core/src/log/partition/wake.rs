@@ -32,7 +32,12 @@ impl Partition {
             };
             (segment, Arc::clone(&head.segments), head.pending.end())
         };
-        self.writer.lock().touched();
+        let touched = {
+            let mut writer = self.writer.lock();
+            let touched = writer.touched(self.shared.clock.tick());
+            touched.inspect_err(|fault| self.take_offline(&mut writer, fault, answers))
+        };
+        touched.map_err(NotAppended::Offline)?;
         self.read_indexes(&segments, segments.len().saturating_sub(1));
         let block = check_end(&segment, end).and_then(|()| {
             last_block(&segment, end.position.get().into()).map_err(|error| {

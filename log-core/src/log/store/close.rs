@@ -87,10 +87,13 @@ struct Closed {
 impl Closed {
     fn describe(&self, topic_id: TopicId) -> CleanPartition {
         let head = self.partition.head.lock();
-        let segments = head
-            .segments
-            .iter()
-            .map(|segment| (segment.base(), segment.end().map_or(0, |end| u64::from(end.get()))));
+        // The next open passes over the segments that end below the log's start.
+        let start = head.frontiers.log_start();
+        let dead = head.segments.iter().skip(1).take_while(|next| next.base() <= start).count();
+        let segments =
+            head.segments.iter().skip(dead).map(|segment| {
+                (segment.base(), segment.end().map_or(0, |end| u64::from(end.get())))
+            });
         CleanPartition {
             topic_id,
             log_start: head.frontiers.log_start(),

@@ -23,7 +23,7 @@ use crate::log::open::KafkaSays;
 use crate::segment::checkpoint;
 use crate::segment::files::remove_file;
 use crate::segment::replace::read_small;
-use crate::segment::watermark::{self, Watermark, WatermarkFile};
+use crate::segment::watermark::{self, Void, Watermark, WatermarkFile};
 
 /// What a directory says of its partitions before any of them is opened.
 #[derive(Debug, Default)]
@@ -115,7 +115,7 @@ fn void(shared: &Shared, name: &TopicPartition, dir: &Path, kafka: &Checkpoints)
         segment: Offset::ZERO,
         position: Position::ZERO,
         last_crc: 0,
-        cut: false,
+        void: Void::Nothing,
         gaps_below: Offset::MAX,
         ..mark
     })

@@ -28,6 +28,7 @@ use crate::log::head::LogState;
 use crate::log::open::{OpenError, Opened, Request, open};
 use crate::log::partition::Partition;
 use crate::log::ticket::in_callback;
+use crate::mutant::{self, Mutant};
 use crate::segment::recover::is_full;
 
 /// Most partitions of one topic.
@@ -165,7 +166,7 @@ impl Store {
             .add_partitions(&mut made, topic, 1..partitions, file)
             .and_then(|()| self.0.add_partitions(&mut made, topic, 0..1, file));
         if let Err(error) = done {
-            self.0.give_up(&made);
+            self.0.give_up(&made, topic, 0..partitions);
             return Err(error);
         }
         let info = made.info(topic);
@@ -208,7 +209,11 @@ impl Store {
             .add_partitions(&mut more, topic, has..partitions, file)
             .and_then(|()| self.0.write_file(topic, file));
         if let Err(error) = done {
-            self.0.give_up(&more);
+            // The file may tell the new number by now: without them it has to tell the old one.
+            let old = TopicFile { partitions: has, config };
+            let none = has..has;
+            let given_up = self.0.write_file(topic, old).map_or(none, |()| has..partitions);
+            self.0.give_up(&more, topic, given_up);
             return Err(error);
         }
         let mut map = self.0.map.lock();
@@ -240,7 +245,9 @@ impl Store {
         let settings = config.over(&self.0.shared.settings.topic);
         self.0.shared.settings.check_topic(&settings)?;
         let partitions = self.0.open_map()?.topic(topic)?.count();
-        self.0.write_file(topic, TopicFile { partitions, config })?;
+        if !mutant::on(Mutant::AlterInMemory) {
+            self.0.write_file(topic, TopicFile { partitions, config })?;
+        }
         let mut map = self.0.map.lock();
         let Some(known) = map.topics.get_mut(topic) else {
             return Err(TopicError::UnknownTopic { topic: topic.clone() });
@@ -395,7 +402,8 @@ impl StoreInner {
             drop(map);
             made.partitions.insert(number, Arc::clone(&partition));
         }
-        self.sync_all(made.partitions.values())
+        let early = mutant::on(Mutant::GrowBeforeSync);
+        if early { Ok(()) } else { self.sync_all(made.partitions.values()) }
     }
 
     /// Makes the files of a partition in `root`, and makes sure that no other directory holds any.
@@ -440,12 +448,25 @@ impl StoreInner {
         roots.into_iter().try_for_each(|root| self.sync_names(root))
     }
 
-    /// Removes, as far as that goes, what was made of a topic that cannot be finished.
-    fn give_up(&self, made: &Topic) {
+    /// Removes, as far as that goes, what was made of partitions that cannot be finished. Partition
+    /// 0 goes first, durably, or none does: it tells that there are others.
+    fn give_up(&self, made: &Topic, topic: &TopicName, numbers: Range<u32>) {
         for partition in made.partitions.values() {
             partition.retire(LogState::Deleted, "its topic could not be made");
-            // What stays is removed at the next open, for it is empty and belongs to no topic.
-            if let Ok(Some(dir)) = set_aside(&self.shared, &partition.dir, &partition.name) {
+        }
+        for number in numbers {
+            let name = TopicPartition::new(topic.clone(), number);
+            let mut left = Vec::new();
+            for root in self.directories.iter().map(|one| one.path.as_path()) {
+                let aside = set_aside(&self.shared, &root.join(name.to_string()), &name);
+                let sure = aside.is_ok() && (number > 0 || self.sync_names(root).is_ok());
+                if number == 0 && !sure {
+                    return;
+                }
+                left.extend(aside.ok().flatten());
+            }
+            for dir in left {
+                // What stays is removed at the next open, for it is empty and belongs to no topic.
                 let _left = remove_tree(&*self.shared.directory, &dir);
             }
         }
@@ -466,11 +487,13 @@ impl StoreInner {
                 TopicError::Io(fault)
             };
             aside.extend(set_aside(&self.shared, &partition.dir, &partition.name).map_err(failed)?);
-            if *number == 0 {
+            if *number == 0 && !mutant::on(Mutant::DeleteTopicBeforeSync) {
                 self.sync_all([partition].into_iter())?;
             }
         }
-        self.sync_all(partitions.values())?;
+        if !mutant::on(Mutant::DeleteTopicBeforeSync) {
+            self.sync_all(partitions.values())?;
+        }
         Ok(aside)
     }
 

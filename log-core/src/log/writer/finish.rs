@@ -26,7 +26,7 @@ use crate::segment::files::remove_file;
 use crate::segment::indexes::IndexBytes;
 use crate::segment::seal::{self, Identity, Seal, seal_file_name};
 use crate::segment::snapshots::{self, Moment};
-use crate::segment::watermark::Watermark;
+use crate::segment::watermark::{Void, Watermark};
 
 impl Writer {
     /// Writes the watermark down. Blocking, about once per 8 MiB or second.
@@ -44,8 +44,9 @@ impl Writer {
             position: durable.batch_end,
             last_crc: durable.last_crc,
             leader_epoch: self.leader_epoch,
-            cut: false,
+            void: Void::Nothing,
             gaps_below: self.gaps_below,
+            unflushed_bytes_max: self.unflushed_bytes_max,
         };
         self.write_mark(mark)?;
         self.marked = self.reach(durable);
@@ -61,7 +62,7 @@ impl Writer {
     /// Durable when it returns `Ok`.
     pub(in crate::log) fn raise_log_start(&mut self, to: Offset, now: Tick) -> Result<(), Fault> {
         self.log_start = self.log_start.max(to);
-        self.mark(now)
+        if mutant::on(Mutant::StartNotDurable) { Ok(()) } else { self.mark(now) }
     }
 
     /// Decides that the log ends where `cut` says, whatever the files hold.
@@ -78,10 +79,11 @@ impl Writer {
             position: cut.position,
             last_crc: cut.last_crc,
             leader_epoch: self.leader_epoch,
-            cut: true,
+            void: cut.void,
             gaps_below: self.gaps_below.min(cut.offset),
+            unflushed_bytes_max: self.unflushed_bytes_max,
         };
-        self.write_mark(mark)
+        if mutant::on(Mutant::CutBeforeDecision) { Ok(()) } else { self.write_mark(mark) }
     }
 
     fn write_mark(&mut self, mark: Watermark) -> Result<(), Fault> {
