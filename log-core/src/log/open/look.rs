@@ -31,7 +31,7 @@ use crate::model::epochs::LeaderEpochs;
 use crate::model::flush::Mark;
 use crate::model::producers::{ProducerBatch, Producers};
 use crate::segment::indexes::Indexed;
-use crate::segment::recover::{Candidate, Known, Scan, scan};
+use crate::segment::recover::{Candidate, Known, Rules, Scan, scan};
 use crate::segment::replace::read_small;
 use crate::segment::seal::Identity;
 use crate::segment::time_index::Stamp;

@@ -23,6 +23,10 @@ use crate::segment::recover::Scan;
 use crate::segment::seal::Seal;
 use crate::segment::snapshots::{Moment, Revival, list, read_any, read_kafkas, read_ours, write};
 
+/// States kept of places where segments begin: as many as a crash may have left without a snapshot,
+/// and no more, for each may be as large as all producers are.
+const PASSED_MAX: usize = 8;
+
 fn revival(request: &Request<'_>) -> Revival {
     let shared = request.shared;
     let entropy: &dyn Entropy = &*shared.entropy;
@@ -68,7 +72,7 @@ pub(super) fn keep(
     request: &Request<'_>,
     topic_id: TopicId,
     scan: &Scan,
-    passed: Vec<(Offset, Frozen)>,
+    passed: VecDeque<(Offset, Frozen)>,
     warnings: &mut Vec<String>,
 ) {
     let (directory, dir) = (&*request.shared.directory, request.dir.as_path());
@@ -103,8 +107,8 @@ pub(super) struct Replay<'a> {
     from: Option<Offset>,
     /// Where segments begin that the log has not come to yet.
     bases: VecDeque<Offset>,
-    /// The state where each of the others began.
-    passed: Vec<(Offset, Frozen)>,
+    /// The state where each of the newest others began.
+    passed: VecDeque<(Offset, Frozen)>,
 }
 
 impl<'a> Replay<'a> {
@@ -127,7 +131,7 @@ impl<'a> Replay<'a> {
             unreadable: 0,
             from: None,
             bases: bases.iter().copied().filter(|later| *later > base).collect(),
-            passed: Vec::new(),
+            passed: VecDeque::new(),
         };
         if base > Offset::ZERO {
             replay.before(base, warnings);
@@ -157,7 +161,7 @@ impl<'a> Replay<'a> {
             unreadable: 0,
             from: Some(from),
             bases: bases.iter().copied().filter(|later| *later >= from).collect(),
-            passed: Vec::new(),
+            passed: VecDeque::new(),
         }
     }
 
@@ -209,17 +213,20 @@ impl<'a> Replay<'a> {
         while let Some(base) = self.bases.pop_front_if(|base| *base <= offset) {
             let state = self.producers.freeze(self.revival.now);
             if !state.is_blank() {
-                self.passed.push((base, state));
+                self.passed.push_back((base, state));
+            }
+            if self.passed.len() > PASSED_MAX {
+                self.passed.pop_front();
             }
         }
     }
 
-    /// The state of a log that ends at `end`, and what it was where segments began that were read.
+    /// The state of a log that ends at `end`, and what it was where the last segments began.
     pub(super) fn finish(
         mut self,
         end: Offset,
         warnings: &mut Vec<String>,
-    ) -> (Producers, Vec<(Offset, Frozen)>) {
+    ) -> (Producers, VecDeque<(Offset, Frozen)>) {
         self.pass(end);
         if self.unreadable > 0 {
             warnings.push(format!(
