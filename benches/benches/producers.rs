@@ -1,17 +1,19 @@
-//! The sequence index: verdicts hot and cold, against an append, and a million producers in files.
+//! The sequence index: verdicts hot and cold, their share of an append, a million producers in files.
 
 #![expect(
-    clippy::unwrap_used,
+    clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "a benchmark that cannot run should say where, and what it found"
+    clippy::unwrap_used,
+    reason = "a benchmark measures time, and says what it found and where it cannot run"
 )]
 
 use core::hint::black_box;
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use log_core::bench::{Becomes, SequenceIndex};
+use log_core::bench::{Becomes, LogIndex, SequenceIndex};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::{ProducerEpoch, ProducerId, Sequence, TimestampMs};
 use log_core::{Durability, Store, TopicPartition};
@@ -190,11 +192,86 @@ fn append(criterion: &mut Criterion) {
     store.close().unwrap();
 }
 
+/// Nanoseconds of one iteration, sample by sample.
+#[derive(Default)]
+struct Samples(Vec<f64>);
+
+impl Samples {
+    fn push(&mut self, took: Duration, iterations: u64) -> Duration {
+        self.0.push(took.as_secs_f64() * 1e9 / f64::from(u32::try_from(iterations).unwrap()));
+        took
+    }
+
+    /// Of criterion's samples: what was taken before the last hundred was its warming up.
+    fn median(mut self) -> f64 {
+        let mut samples = self.0.split_off(self.0.len() - 100);
+        samples.sort_by(f64::total_cmp);
+        samples[50]
+    }
+}
+
+/// A verdict and an unsynced append of one record, by the same producer in the same log: what part
+/// of the append its verdict is.
+fn share(criterion: &mut Criterion) {
+    const ID: i64 = 7;
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let topic = "bench".parse().unwrap();
+    store.create_topic(&topic, 1).unwrap();
+    let log = store.log(&TopicPartition::new(topic, 0)).unwrap();
+    let mut next = Sequence::ZERO;
+    let (mut appends, mut verdicts) = (Samples::default(), Samples::default());
+    let mut group = criterion.benchmark_group("one log, one producer");
+    group.bench_function("append of one 100-byte record, unsynced", |bencher| {
+        let (id, epoch) = (ProducerId::new(ID).unwrap(), ProducerEpoch::new(0).unwrap());
+        bencher.iter_custom(|iterations| {
+            let (mut took, mut left) = (Duration::ZERO, iterations);
+            while left > 0 {
+                let count = left.min(512);
+                left -= count;
+                let mut one = || {
+                    let options = BatchOptions::new().producer(id, epoch, next);
+                    next = next.increment(1);
+                    batch(options)
+                };
+                let batches: Vec<RecordBatch> = (0..count).map(|_| one()).collect();
+                let start = Instant::now();
+                for batch in batches {
+                    drop(log.append(batch, Durability::Buffered).unwrap());
+                }
+                took += start.elapsed();
+            }
+            appends.push(took, iterations)
+        });
+    });
+    group.bench_function("verdict, hot", |bencher| {
+        let index = LogIndex::of(&log);
+        assert_eq!(index.check(ID, next.get()), Becomes::Appended);
+        bencher.iter_custom(|iterations| {
+            let start = Instant::now();
+            for _ in 0..iterations {
+                black_box(index.check(black_box(ID), black_box(next.get())));
+            }
+            verdicts.push(start.elapsed(), iterations)
+        });
+    });
+    group.finish();
+    store.close().unwrap();
+    // Nothing was measured where the command line asks for other benchmarks, or only for a test.
+    if appends.0.len() > 100 && verdicts.0.len() > 100 {
+        let (append, verdict) = (appends.median(), verdicts.median());
+        println!(
+            "verdict is {:.1} % of an unsynced one-record append ({verdict:.1} of {append:.0} ns)",
+            100.0 * verdict / append
+        );
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2));
-    targets = verdict, files, append
+    targets = verdict, files, append, share
 }
 criterion_main!(benches);

@@ -5,11 +5,16 @@
 //!                                  └ what this lets a benchmark call by itself
 //! ```
 
+use core::fmt;
 use core::time::Duration;
+
+use parking_lot::MutexGuard;
 
 use crate::clock::Tick;
 use crate::format::snapshot::{parse_snapshot, snapshot_bytes};
 use crate::ids::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
+use crate::log::Log;
+use crate::log::head::Head;
 use crate::model::producers::{
     Content, Frozen, Origin, ProducerBatch, ProducerLimits, Producers, Verdict,
 };
@@ -61,15 +66,42 @@ fn batch(id: i64, sequence: i32) -> ProducerBatch {
     }
 }
 
+fn check(producers: &Producers, id: i64, sequence: i32) -> Becomes {
+    match producers.check(&batch(id, sequence), Origin::Client) {
+        Ok(Verdict::Append(_)) => Becomes::Appended,
+        Ok(Verdict::Duplicate(_)) => Becomes::Duplicate,
+        Err(_) => Becomes::Refused,
+    }
+}
+
+/// The index of a log that is in use, under the log's lock, as an append has it.
+pub struct LogIndex<'log>(MutexGuard<'log, Head>);
+
+impl<'log> LogIndex<'log> {
+    /// Locks `log`: its appends wait until this is dropped.
+    #[must_use]
+    pub fn of(log: &'log Log) -> Self {
+        Self(log.partition().head.lock())
+    }
+
+    /// The verdict on a one-record batch; nothing changes.
+    #[must_use]
+    pub fn check(&self, id: i64, sequence: i32) -> Becomes {
+        check(&self.0.producers, id, sequence)
+    }
+}
+
+impl fmt::Debug for LogIndex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogIndex({} producers)", self.0.producers.len())
+    }
+}
+
 impl SequenceIndex {
     /// The verdict on a one-record batch; nothing changes.
     #[must_use]
     pub fn check(&self, id: i64, sequence: i32) -> Becomes {
-        match self.producers.check(&batch(id, sequence), Origin::Client) {
-            Ok(Verdict::Append(_)) => Becomes::Appended,
-            Ok(Verdict::Duplicate(_)) => Becomes::Duplicate,
-            Err(_) => Becomes::Refused,
-        }
+        check(&self.producers, id, sequence)
     }
 
     /// The verdict and what follows from it, as an append does under its lock.

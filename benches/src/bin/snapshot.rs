@@ -12,6 +12,7 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::as_conversions,
+    clippy::cast_precision_loss,
     clippy::unwrap_used,
     reason = "a benchmark measures time, reports to people, and stops at the first failure"
 )]
@@ -102,7 +103,7 @@ impl Bench {
                 self.log.append_wait(batch, durability).unwrap();
             }
         }
-        start.elapsed().as_nanos() as u64
+        u64::try_from(start.elapsed().as_nanos()).unwrap()
     }
 
     fn round(&mut self, durability: Durability, times: &mut Times) {

@@ -28,6 +28,9 @@ mod events;
 mod fetch;
 mod follow;
 mod handle;
+#[cfg(feature = "bench")]
+pub(crate) mod head;
+#[cfg(not(feature = "bench"))]
 mod head;
 mod info;
 mod maintain;
