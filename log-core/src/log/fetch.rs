@@ -24,7 +24,7 @@ use super::events::Event;
 use super::head::{LogState, Reach};
 use super::partition::Partition;
 use crate::config::Visibility;
-use crate::format::Batches;
+use crate::format::{Batches, HEADER_BYTES};
 use crate::ids::{Offset, Position, TopicPartition};
 use crate::int::{u32_saturated, u64_from, usize_from};
 use crate::segment::Segment;
@@ -385,10 +385,28 @@ impl Partition {
         let room = usize_from(u64::from(limits.bytes_max));
         let mut walk = segment.walk(from, limit, expected).reading(SEARCH_BYTES);
         let (mut gathered, mut next) = (0, offset);
+        let mut walked = 0_u32;
         loop {
             let at = walk.position();
+            // Of a batch that does not fit no more than its header is read. It also vouches for the
+            // base offset of one that nothing but the index led to, which no checksum covers.
+            if gathered > 0 {
+                let led = walked == 1 && matches!(check, Check::Ends(_));
+                match walk.peek() {
+                    Ok(bytes) if u64_from(gathered) + bytes <= u64_from(room) => {}
+                    Err(Stop::Bad(place)) if led => {
+                        return Place::Bad {
+                            position: at,
+                            expected: offset,
+                            reason: place.to_string(),
+                        };
+                    }
+                    _ => return Place::Batches(walk.into_kept(gathered), 0, next),
+                }
+            }
             match walk.next() {
                 Ok((_, batch)) => {
+                    walked += 1;
                     expected = batch.next_offset();
                     proof = proof.filter(|last| *last != batch.last_offset());
                     if batch.last_offset() < offset {
@@ -406,18 +424,15 @@ impl Partition {
                         return Place::Bad { position: at, expected: offset, reason };
                     }
                     let bytes = batch.as_bytes().len();
-                    if gathered > 0 && (gathered + bytes > room || base >= bound) {
+                    if gathered > 0 && base >= bound {
                         return Place::Batches(walk.into_kept(gathered), 0, next);
                     }
                     if gathered == 0 {
                         // From here on what is read is what is returned: no copy of its own.
-                        walk.keep(at, u64_from(room.max(bytes)));
+                        walk.keep(at, u64_from(room.max(bytes) + HEADER_BYTES));
                     }
                     gathered += bytes;
                     next = expected.unwrap_or(Offset::MAX);
-                    if gathered >= room {
-                        return Place::Batches(walk.into_kept(gathered), 0, next);
-                    }
                 }
                 Err(_) if gathered > 0 => {
                     return Place::Batches(walk.into_kept(gathered), 0, next);

@@ -182,10 +182,20 @@ impl Partition {
         let mut proof = from.by;
         let mut expected = segment.base();
         let mut done = false;
+        let mut walked = 0_u32;
         loop {
+            // Whether nothing but the index led to the last batch: no checksum covers its base offset.
+            let led = walked == 1 && from.by.is_some();
+            if done && proof.is_none() {
+                return match walk.peek() {
+                    Err(Stop::Bad(_)) if led => Err(Strayed::Index),
+                    _ => Ok(()),
+                };
+            }
             let at = walk.position();
             let reason = match walk.next() {
                 Ok((_, batch)) => {
+                    walked += 1;
                     proof = proof.filter(|last| *last != batch.last_offset());
                     // The walk has gone by the place where that batch should have been.
                     if proof.is_some_and(|last| batch.last_offset() > last) {
@@ -194,9 +204,6 @@ impl Partition {
                     match if done { Ok(ControlFlow::Break(())) } else { visit(batch) } {
                         Ok(flow) => {
                             done = flow.is_break();
-                            if done && proof.is_none() {
-                                return Ok(());
-                            }
                             expected = batch.next_offset().unwrap_or(Offset::MAX);
                             continue;
                         }
@@ -207,6 +214,7 @@ impl Partition {
                     }
                 }
                 Err(_) if from.by.is_some() && proof.is_some() => return Err(Strayed::Index),
+                Err(Stop::Bad(_)) if led => return Err(Strayed::Index),
                 Err(Stop::End) if at >= limit => return Ok(()),
                 Err(Stop::End) => "the file ends too early".to_owned(),
                 Err(Stop::Unreadable(error)) => format!("the device cannot read it: {error}"),

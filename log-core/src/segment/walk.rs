@@ -148,6 +148,22 @@ impl<'a> Walk<'a> {
         Ok((Position::new(u32_saturated(usize_from(at))), view))
     }
 
+    /// How long the next batch says it is, and that it is the one which belongs there: of it no more
+    /// than the header is read.
+    pub(crate) fn peek(&mut self) -> Result<u64, Stop> {
+        let bytes = self.next_len()?;
+        let header =
+            self.window.bytes(self.at, u64_from(HEADER_BYTES)).map_err(Stop::Unreadable)?;
+        let base = header.first_chunk().map(|base| i64::from_be_bytes(*base));
+        let found = base.and_then(Offset::new).unwrap_or(Offset::ZERO);
+        match self.expected {
+            Some(expected) if !follows(expected, found, self.gaps_below) => {
+                Err(Stop::Bad(BadPlace::Discontinuous { expected, found }))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
     /// Learns from the header how long the batch at `at` is.
     fn next_len(&mut self) -> Result<u64, Stop> {
         let left = self.limit.saturating_sub(self.at);

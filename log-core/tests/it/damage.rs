@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use log_core::{
     AppendError, Durability, FetchError, FetchLimits, IsolationLevel, Log, LogState, NotAppended,
-    Offset, OnDamage, OpenError, Store,
+    Offset, OnDamage, OpenError, Store, TopicConfig,
 };
 
 use crate::log::{batch, new_log, partition, read_all};
@@ -300,6 +300,38 @@ fn a_watermark_that_rotted_is_no_licence_to_leave_offsets_out() {
         let (store, log) = scene.open();
         assert_eq!(store.recovered()[0].log_end_offset.get(), bad, "{:?}", store.recovered());
         assert_eq!(read_around(&log), ((0..bad).collect(), vec![]));
+    }
+}
+
+#[test]
+fn an_index_does_not_prove_the_base_offset_of_the_batch_it_leads_to() {
+    // An append that leaves offsets out is two batches: 1 to 4 left out, then the record at 5. The
+    // index says that it ends with 5; so does the first of the two, once its base offset says 2.
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let every = TopicConfig::new().index_interval_bytes(0);
+    store.create_topic_with(&"orders".parse().unwrap(), 1, every).unwrap();
+    let log = store.log(&partition(0)).unwrap();
+    log.append_wait(batch(&["first"]), Durability::Synced).unwrap();
+    let mut kept = batch(&["fifth"]).as_bytes().to_vec();
+    kept[..8].copy_from_slice(&5_i64.to_be_bytes());
+    drop(log.replicate_raw(&kept, Durability::Synced).unwrap());
+    log.append_wait(batch(&["sixth"]), Durability::Synced).unwrap();
+    store.close().unwrap();
+    drop((store, log));
+    let first = batch(&["first"]).as_bytes().len();
+    edit(&segment(dir.path(), 0), first.try_into().unwrap(), &2_i64.to_be_bytes());
+
+    let scene = Scene::at(dir, 3);
+    let (store, log) = scene.open();
+    assert_eq!(read_around(&log), (vec![0, 5, 6], vec![(1, 5)]));
+    drop((store, log));
+    let (_store, log) = scene.open();
+    for bytes in [1, 1 << 20] {
+        let limits = FetchLimits::bytes(bytes);
+        let fetched = log.fetch(Offset::new(5).unwrap(), limits, IsolationLevel::ReadUncommitted);
+        let first = fetched.unwrap().records().next().unwrap().unwrap().offset;
+        assert_eq!(first.get(), 5, "asked for {bytes} bytes");
     }
 }
 
