@@ -140,6 +140,8 @@ struct History<'a> {
     /// The topic's own settings, and those it may have instead.
     topic: OfTopic,
     topic_or: Option<OfTopic>,
+    /// Settings it had earlier in this life: what a deletion by them wrote may show in the next.
+    topics_before: Vec<OfTopic>,
     /// One more partition may be found.
     may_grow: bool,
     /// The settings of the store of this life.
@@ -178,6 +180,7 @@ impl<'a> History<'a> {
             existence: Existence::Never,
             topic: OfTopic::default(),
             topic_or: None,
+            topics_before: Vec::new(),
             may_grow: false,
             life: OfLife::of(plan),
             unflushed_most: plan.unflushed_bytes,

@@ -496,8 +496,9 @@ impl Ledger {
                 lost.base, lost.level
             ));
         }
+        let left = entries[..batches].last().map_or(0, Entry::next);
         let may_end = [
-            entries[..batches].last().map_or(0, Entry::next),
+            left,
             bounds.end_floor,
             self.entries.get(batches).map_or(i64::MAX, |next| next.base),
             match trim {
@@ -506,7 +507,9 @@ impl Ledger {
                 Trim::End(to) | Trim::Restart(to) => to,
             },
         ];
-        if !may_end.contains(&end) || end < start {
+        // A truncation that was cut short may end the log before the gap that leads to its place.
+        let short = matches!(trim, Trim::End(to) if (left..=to).contains(&end));
+        if !(short || may_end.contains(&end)) || end < start {
             return Err(format!("after {stop:?} the log ends at {end}, not at one of {may_end:?}"));
         }
         if end < bounds.end_floor && trim == Trim::Nothing {

@@ -176,6 +176,7 @@ impl History<'_> {
         self.find_topic(&store, stop)?;
         self.store = Some(store);
         self.judge(stop)?;
+        self.topics_before.clear();
         self.directory.set_faults(self.plan.faults);
         Ok(())
     }
@@ -243,7 +244,7 @@ impl History<'_> {
     /// Holds what a new life of a partition found against what had to be there.
     fn accept(&mut self, index: usize, log: &Log, stop: Option<Stop>, found: &[Found]) -> Step {
         let ends = (log.log_start_offset().get(), log.log_end_offset().get());
-        let rule = self.retention(self.clock.timestamp().get());
+        let rule = self.retention_before(self.clock.timestamp().get());
         let producers = Self::producers(log);
         if self.ledgers[index].recover(stop, found, ends, rule, &producers)? {
             self.rewind(index);

@@ -73,6 +73,15 @@ impl OfTopic {
     }
 }
 
+/// What settings of which one or another is in force allow a log's start to do at time `now`.
+fn rule(topics: impl Iterator<Item = OfTopic>, now: i64) -> Rule {
+    topics.fold(Rule::Nothing, |rule, topic| match (topic.retention_ms, topic.retention_bytes) {
+        (None, None) => rule,
+        (Some(age), None) if rule == Rule::Nothing => Rule::OlderThan(now - age.cast_signed()),
+        _ => Rule::Anything,
+    })
+}
+
 pub(super) fn name() -> Result<TopicName, String> {
     "t".parse().map_err(|_| "a good name".to_owned())
 }
@@ -87,18 +96,13 @@ impl History<'_> {
 
     /// What may make a log start higher at time `now`.
     pub(super) fn retention(&self, now: i64) -> Rule {
-        let either = [Some(self.topic), self.topic_or].into_iter().flatten();
-        let mut rule = Rule::Nothing;
-        for topic in either {
-            rule = match (topic.retention_ms, topic.retention_bytes) {
-                (None, None) => rule,
-                (Some(age), None) if rule == Rule::Nothing => {
-                    Rule::OlderThan(now - age.cast_signed())
-                }
-                _ => Rule::Anything,
-            };
-        }
-        rule
+        rule([self.topic].into_iter().chain(self.topic_or), now)
+    }
+
+    /// What may have made a log start higher by the end of the life before.
+    pub(super) fn retention_before(&self, now: i64) -> Rule {
+        let before = self.topics_before.iter().copied();
+        rule(before.chain([self.topic]).chain(self.topic_or), now)
     }
 
     /// Gives the topic other settings.
@@ -108,7 +112,7 @@ impl History<'_> {
         self.stats.changes += 1;
         match store.alter_topic(&name()?, topic.config()) {
             Ok(info) if info.config == topic.config() => {
-                self.topic = topic;
+                self.topics_before.push(core::mem::replace(&mut self.topic, topic));
                 Ok(())
             }
             Ok(info) => Err(format!("altered to {topic:?}, and it says {:?}", info.config)),
@@ -188,6 +192,7 @@ impl History<'_> {
         self.ledgers = (0..self.plan.partitions).map(|_| Ledger::default()).collect();
         self.senders = senders(self.plan.partitions);
         (self.topic, self.topic_or, self.may_grow) = (OfTopic::default(), None, false);
+        self.topics_before.clear();
         self.shortened = None;
     }
 
@@ -233,8 +238,9 @@ impl History<'_> {
             if self.may_grow && info.partitions as usize == self.ledgers.len() + 1 {
                 self.add_partition();
             }
-            if self.topic_or.is_some_and(|other| other.config() == info.config) {
-                self.topic = self.topic_or.unwrap_or_default();
+            let other = self.topic_or.take().filter(|other| other.config() == info.config);
+            if let Some(other) = other {
+                self.topics_before.push(core::mem::replace(&mut self.topic, other));
             }
             if (info.partitions as usize, info.config) != (self.ledgers.len(), self.topic.config())
             {
