@@ -21,8 +21,9 @@ use std::io;
 use std::path::Path;
 
 use crate::disk::Directory;
+use crate::error::{Fault, FaultKind};
 use crate::ids::{LeaderEpoch, Offset, ProducerId, TopicId, TopicPartition};
-use crate::segment::recover::is_missing;
+use crate::segment::files::remove_file;
 use crate::segment::replace::{read_small, replace};
 use crate::segment::seal::{Seal, guarded, unguarded};
 
@@ -68,13 +69,18 @@ pub(crate) fn write(
     root: &Path,
     store: &CleanStore,
     all: bool,
-) -> io::Result<()> {
+) -> Result<(), Fault> {
+    let failed = |error| {
+        let what = "the markers of a clean close cannot be written";
+        Fault::io(FaultKind::Write, root, what, error)
+    };
     // Kafka's first: ours tells what it was left with.
     if all {
-        replace(directory, root, KAFKA_FILE_NAME, b"{\"version\":0,\"brokerEpoch\":-1}")?;
+        let text = b"{\"version\":0,\"brokerEpoch\":-1}";
+        replace(directory, root, KAFKA_FILE_NAME, text).map_err(failed)?;
     }
     let kafkas = digest(directory, root)?;
-    replace(directory, root, FILE_NAME, to_text(store, kafkas).as_bytes())
+    replace(directory, root, FILE_NAME, to_text(store, kafkas).as_bytes()).map_err(failed)
 }
 
 /// What a directory's marker says.
@@ -88,24 +94,35 @@ pub(crate) enum Marker {
     None,
 }
 
-/// Reads the marker.
-pub(crate) fn read(directory: &dyn Directory, root: &Path) -> Marker {
-    let bytes = read_small(directory, &root.join(FILE_NAME)).ok().flatten();
-    match bytes.and_then(|bytes| parse(&bytes)) {
+/// Reads the marker. One that cannot be read is an error: whether another program wrote is not known.
+pub(crate) fn read(directory: &dyn Directory, root: &Path) -> Result<Marker, Fault> {
+    let bytes = read_checkpoint(directory, root, FILE_NAME)?;
+    Ok(match bytes.and_then(|bytes| parse(&bytes)) {
         None => Marker::None,
-        Some((kafkas, store)) if digest(directory, root).ok() == Some(kafkas) => {
-            Marker::Ours(store)
-        }
+        Some((kafkas, store)) if digest(directory, root)? == kafkas => Marker::Ours(store),
         Some(_) => Marker::Foreign,
-    }
+    })
+}
+
+/// What a small file in `root` holds; `None` if it is not there.
+pub(crate) fn read_checkpoint(
+    directory: &dyn Directory,
+    root: &Path,
+    name: &str,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let path = root.join(name);
+    read_small(directory, &path).map_err(|error| {
+        let what = "the checkpoint cannot be read, so how the directory was closed is not known";
+        Fault::io(FaultKind::Read, &path, what, error)
+    })
 }
 
 /// A digest of what Kafka leaves in a directory, and changes when it runs.
-fn digest(directory: &dyn Directory, root: &Path) -> io::Result<u32> {
+fn digest(directory: &dyn Directory, root: &Path) -> Result<u32, Fault> {
     let mut digest = crc32fast::Hasher::new();
     for name in [RECOVERY_POINTS, LOG_STARTS, HIGH_WATERMARKS, KAFKA_FILE_NAME] {
         digest.update(name.as_bytes());
-        match read_small(directory, &root.join(name))? {
+        match read_checkpoint(directory, root, name)? {
             Some(bytes) => {
                 digest.update(b" holds ");
                 digest.update(&bytes);
@@ -123,10 +140,7 @@ fn digest(directory: &dyn Directory, root: &Path) -> io::Result<u32> {
 /// Their absence is durable when it returns `Ok`.
 pub(crate) fn remove(directory: &dyn Directory, root: &Path) -> io::Result<()> {
     for name in [FILE_NAME, KAFKA_FILE_NAME] {
-        match directory.unlink(&root.join(name)) {
-            Err(error) if !is_missing(&error) => return Err(error),
-            _ => {}
-        }
+        remove_file(directory, &root.join(name))?;
     }
     directory.sync_dir(root)
 }

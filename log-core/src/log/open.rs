@@ -35,8 +35,8 @@ use self::ends::settle_ends;
 use self::epochs::leader_epochs;
 pub(crate) use self::epochs::write_epochs;
 pub use self::error::OpenError;
+pub(crate) use self::files::named_topic_id;
 use self::files::{candidates, topic_id};
-pub(crate) use self::foreign::KafkaSays;
 pub(crate) use self::look::{Looked, look, read_mark};
 use self::producers::{Replay, left_by};
 pub use self::recovered::Recovered;
@@ -47,7 +47,7 @@ use crate::config::{OnDamage, TopicSettings};
 use crate::disk::Open;
 use crate::error::{Fault, FaultKind};
 use crate::format::checkpoint::{LeaderEpochEntry, leader_epochs_text};
-use crate::format::metadata::PartitionMetadata;
+use crate::format::metadata::{PARTITION_METADATA_FILE, PartitionMetadata};
 use crate::format::{FileKind, segment_file_name};
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId, TopicPartition};
 use crate::mutant::{self, Mutant};
@@ -56,8 +56,6 @@ use crate::segment::replace::replace;
 use crate::segment::seal::Identity;
 use crate::segment::watermark::{Void, Watermark, WatermarkFile};
 
-/// The partition's topic id (Kafka `PartitionMetadataFile`).
-const METADATA: &str = "partition.metadata";
 /// The partition's leader epochs (Kafka `LeaderEpochCheckpointFile`).
 const EPOCHS: &str = "leader-epoch-checkpoint";
 
@@ -72,8 +70,6 @@ pub(crate) struct Request<'a> {
     pub(crate) settings: TopicSettings,
     /// The clean marker's line for it.
     pub(crate) clean: Option<&'a CleanPartition>,
-    /// What Kafka says of it, if that had it since we did.
-    pub(crate) kafka: Option<KafkaSays>,
     /// For a directory that names no topic id.
     pub(crate) new_topic_id: TopicId,
     /// A living process opens it anew after a fault (S9).
@@ -117,7 +113,8 @@ pub(crate) fn create(shared: &Shared, dir: &Path, topic_id: TopicId) -> io::Resu
         unflushed_bytes_max: shared.settings.unflushed_bytes_max,
     })?;
     // Last: a directory without it was never finished.
-    replace(directory, dir, METADATA, PartitionMetadata { topic_id }.to_string().as_bytes())
+    let metadata = PartitionMetadata { topic_id }.to_string();
+    replace(directory, dir, PARTITION_METADATA_FILE, metadata.as_bytes())
 }
 
 /// Opens a partition.
@@ -142,8 +139,8 @@ pub(crate) fn open(request: &Request<'_>) -> Result<Opened, OpenError> {
     let foreign = gaps_below == Offset::MAX;
     let (log_start, watermark) = if foreign {
         (
-            foreign::log_start(request, watermark.as_ref(), &candidates),
-            foreign::recovery_point(request, topic_id, &candidates),
+            foreign::log_start(watermark.as_ref(), &candidates),
+            foreign::recovery_point(request, watermark.as_ref(), &candidates),
         )
     } else {
         let start = settle_ends(request, watermark.as_ref(), &mut candidates, &mut warnings)?;

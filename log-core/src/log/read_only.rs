@@ -16,21 +16,20 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::clean;
+use super::clean::{self, Marker};
 use super::engine::Shared;
 use super::events::Events;
 use super::fetch::{FetchError, FetchLimits, Fetched, IsolationLevel, Verified};
 use super::info::LogInfo;
-use super::open::{KafkaSays, Looked, OpenError, Recovered, Request, look, read_mark};
+use super::open::{Looked, OpenError, Recovered, Request, look, read_mark};
 use super::partition::Partition;
-use super::store::{TopicError, new_topic_id};
+use super::store::{TopicError, live_partitions, new_topic_id};
 use super::times::OffsetAndTimestamp;
 use crate::clock::Clock;
 use crate::config::{Drive, Settings};
-use crate::disk::{Directory, EntryKind};
+use crate::disk::Directory;
 use crate::entropy::Entropy;
 use crate::error::{Fault, FaultKind};
-use crate::format::name::{DirectoryName, DirectoryState};
 use crate::ids::{Offset, TimestampMs, TopicId, TopicPartition};
 use crate::segment::recover::is_missing;
 use crate::segment::watermark::{Void, Watermark};
@@ -82,10 +81,7 @@ impl ReadOnlyStore {
                 let what = "the store's directory cannot be listed";
                 OpenError::Io(Fault::io(FaultKind::Read, root, what, error))
             })?;
-            let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
-            let names = directories.filter_map(|entry| DirectoryName::parse(&entry.name));
-            let live = names.filter(|name| name.state == DirectoryState::Live);
-            found.extend(live.map(|name| name.partition));
+            found.extend(live_partitions(&entries));
         }
         found.sort();
         Ok(found)
@@ -139,25 +135,23 @@ impl Place {
         let mut looks = 0;
         loop {
             looks += 1;
-            let (clean, kafka) = match clean::read(&*shared.directory, &self.root) {
-                clean::Marker::Ours(clean) => (clean.get(&self.partition).cloned(), None),
-                // How far it is durable does not matter to who repairs nothing.
-                clean::Marker::Foreign => {
-                    (None, Some(KafkaSays { recovery_point: None, log_start: None }))
-                }
-                clean::Marker::None => (None, None),
+            let marker = clean::read(&*shared.directory, &self.root).map_err(OpenError::Io)?;
+            let (clean, theirs) = match marker {
+                Marker::Ours(clean) => (clean.get(&self.partition).cloned(), false),
+                Marker::Foreign => (None, true),
+                Marker::None => (None, false),
             };
-            let looked = look(&Request {
+            let request = Request {
                 shared,
                 name: self.partition.clone(),
                 dir: self.dir.clone(),
                 slot: 0,
                 settings: shared.settings.topic,
                 clean: clean.as_ref(),
-                kafka,
                 new_topic_id: known.unwrap_or_else(|| new_topic_id(&*shared.entropy)),
                 reopened: false,
-            });
+            };
+            let looked = look(&request, theirs);
             let now = read_mark(&*shared.directory, &self.dir);
             let same = match (&looked, &now) {
                 (Ok(looked), Ok(now)) => moved_on(looked.mark.as_ref(), now.mark().as_ref()),

@@ -40,6 +40,7 @@ mod topic_file;
 mod topics;
 
 use self::directories::DataDirectory;
+pub(super) use self::directories::live_partitions;
 pub use builder::StoreBuilder;
 pub use close::CloseError;
 pub use topics::{TopicError, TopicInfo};

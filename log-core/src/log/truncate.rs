@@ -220,7 +220,6 @@ impl Partition {
             slot: self.slot,
             settings: self.settings.get(),
             clean: None,
-            kafka: None,
             new_topic_id: writer.topic_id(),
             reopened: false,
         })

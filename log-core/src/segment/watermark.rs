@@ -31,7 +31,7 @@ use crate::disk::pool::FilePool;
 use crate::disk::{Directory, File, MemoryDirectory, Open};
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
 
-use super::replace::write_full;
+use super::replace::{replace, write_full};
 use super::walk::read_full;
 
 /// The file's name in a partition's directory; a suffix Kafka's loader ignores.
@@ -209,6 +209,17 @@ impl WatermarkFile {
             file.allocate(FILE_BYTES)?;
         }
         Ok(Self { path, file, sequence, unflushed_bytes_max })
+    }
+
+    /// Makes `mark` what the sidecar in `dir` says, whatever it said before, also nothing.
+    ///
+    /// # Durability
+    ///
+    /// Durable when it returns `Ok`; cut before, it says what it said.
+    pub(crate) fn put(directory: &dyn Directory, dir: &Path, mark: Watermark) -> io::Result<()> {
+        let mut bytes = vec![0; SLOT_BYTES];
+        bytes.extend_from_slice(&mark.to_slot(1));
+        replace(directory, dir, FILE_NAME, &bytes)
     }
 
     /// One that is not on any disk: of a partition that is only read.

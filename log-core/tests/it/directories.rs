@@ -295,3 +295,61 @@ fn new_partitions_go_past_a_directory_that_failed() {
     store.create_partitions(&orders(), 5).unwrap();
     assert_eq!(store.info().directories[1].partitions_count, 2, "opened anew it counts again");
 }
+
+#[test]
+fn a_topic_that_was_deleted_stays_so_though_a_disk_was_away_before_all_of_it_was_gone() {
+    let mut gone = 0;
+    for operation in 1.. {
+        let mut world = World::with(operation, second_disk);
+        let store = world.try_open().unwrap();
+        // Partitions 0 and 2 stand in the first directory, 1 in the second.
+        store.create_topic(&orders(), 3).unwrap();
+        fill(&store, 3);
+        assert_eq!(store.info().directories[1].partitions_count, 1);
+        world.disk.arm(operation, Stop::Cut);
+        drop(store.delete_topic(&orders()));
+        let struck = world.disk.is_over();
+        drop(store);
+        world.disk.cut();
+        world.disk = world.disk.reborn();
+        let away = world.disk.aim(Aim::at(Call::SyncDir, Effect::EIO).of("/second").always());
+        let store = world.try_open().unwrap();
+        assert!(store.info().directories[1].offline.is_some() && away.struck() > 0);
+        let deleted = store.log(&partition(0)).is_err();
+        drop(store);
+        world.disk.clear_aims();
+        let store = world.try_open().unwrap();
+        let there = store.info().partitions.len();
+        assert_eq!(there, if deleted { 0 } else { 3 }, "operation {operation}");
+        assert_eq!(found(&store, 3).len(), there, "operation {operation}");
+        gone += usize::from(deleted);
+        if !struck {
+            break;
+        }
+    }
+    assert!(gone > 3, "{gone}");
+}
+
+#[test]
+fn a_new_directory_gets_no_cluster_while_that_of_the_first_cannot_be_read() {
+    let (first, second) = pair();
+    drop(Store::open(first.path()).unwrap());
+    let properties = first.path().join("meta.properties");
+    let text = fs::read(&properties).unwrap();
+    fs::write(&properties, "not to be read").unwrap();
+    let store = open(first.path(), second.path());
+    assert_eq!(store.warnings().len(), 2, "{:?}", store.warnings());
+    assert!(!fs::exists(second.path().join("meta.properties")).unwrap(), "nothing is made up");
+    store.create_topic(&orders(), 2).unwrap();
+    fill(&store, 2);
+    drop(store);
+    fs::write(&properties, text).unwrap();
+    let store = open(first.path(), second.path());
+    assert!(store.info().directories[1].offline.is_none(), "{:?}", store.info().directories);
+    assert_eq!(found(&store, 2), [0, 1]);
+    let cluster = |dir: &Path| {
+        let text = fs::read_to_string(dir.join("meta.properties")).unwrap();
+        text.lines().find(|line| line.starts_with("cluster.id=")).unwrap().to_owned()
+    };
+    assert_eq!(cluster(first.path()), cluster(second.path()));
+}

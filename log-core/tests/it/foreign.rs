@@ -3,21 +3,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use log_core::clock::ManualClock;
-use log_core::disk::sim::{SimDirectory, Stop};
-use log_core::disk::{Directory, Open};
 use log_core::ids::TimestampMs;
-use log_core::{
-    Drive, Durability, FetchLimits, IsolationLevel, Log, LogState, Offset, Store, StoreBuilder,
-};
+use log_core::{Durability, FetchLimits, IsolationLevel, Log, LogState, Offset, Store};
 
 use crate::log::{batch, partition, read_all};
 use crate::world::read_around;
 
 /// Batches of one record, each at its offset, as a compaction leaves them.
-fn segment(offsets: &[i64]) -> Vec<u8> {
+pub(crate) fn segment(offsets: &[i64]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for offset in offsets {
         let mut one = batch(&[&value(*offset)]).into_bytes();
@@ -36,16 +30,16 @@ const FIRST: [i64; 5] = [0, 1, 5, 6, 20];
 /// Its first record is gone, the name stayed.
 const SECOND: [i64; 3] = [33, 34, 40];
 
-fn records(offsets: &[i64]) -> Vec<(i64, String)> {
+pub(crate) fn records(offsets: &[i64]) -> Vec<(i64, String)> {
     offsets.iter().map(|offset| (*offset, value(*offset))).collect()
 }
 
-fn all() -> Vec<i64> {
+pub(crate) fn all() -> Vec<i64> {
     FIRST.into_iter().chain(SECOND).collect()
 }
 
 /// The files of Kafka's directory, by name.
-fn kafkas() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn kafkas() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("orders-0/00000000000000000000.log", segment(&FIRST)),
         ("orders-0/00000000000000000030.log", segment(&SECOND)),
@@ -73,7 +67,7 @@ fn open(dir: &Path) -> (Store, Log) {
     (store, log)
 }
 
-fn expect_whole(log: &Log, offsets: &[i64]) {
+pub(crate) fn expect_whole(log: &Log, offsets: &[i64]) {
     assert!(matches!(log.state(), LogState::Online), "{}", log.state());
     assert_eq!(read_all(log), records(offsets));
     assert_eq!(log.verify().unwrap().damage, []);
@@ -81,7 +75,7 @@ fn expect_whole(log: &Log, offsets: &[i64]) {
     assert!(log.info().damage.is_empty());
 }
 
-fn append(log: &Log, offsets: &mut Vec<i64>) {
+pub(crate) fn append(log: &Log, offsets: &mut Vec<i64>) {
     let offset = log.log_end_offset().get();
     let appended = log.append_wait(batch(&[&value(offset)]), Durability::Synced).unwrap();
     assert_eq!(appended.base_offset.get(), offset);
@@ -250,57 +244,4 @@ fn a_log_start_that_kafka_raised_is_taken_over_and_one_of_ours_is_kept() {
     fs::write(dir.path().join("replication-offset-checkpoint"), "0\n1\norders 0 121\n").unwrap();
     let (_store, log) = open(dir.path());
     assert_eq!(log.log_start_offset().get(), 110);
-}
-
-/// The directory on a disk that loses power.
-fn on(disk: &SimDirectory) -> StoreBuilder {
-    Store::builder()
-        .directory(Arc::new(disk.clone()))
-        .clock(Arc::new(ManualClock::new(TimestampMs::new(1_000))))
-        .drive(Drive::Manual)
-}
-
-fn put(disk: &SimDirectory, path: &Path, bytes: &[u8]) {
-    let _gone = disk.unlink(path);
-    let file = disk.open(path, Open::Create).unwrap();
-    assert_eq!(file.write_at(0, bytes).unwrap(), bytes.len());
-    file.sync().unwrap();
-    disk.sync_dir(path.parent().unwrap()).unwrap();
-}
-
-#[test]
-fn taking_over_kafkas_directory_stopped_anywhere_finds_the_same_again() {
-    for operation in 1.. {
-        let disk = SimDirectory::new(operation);
-        let root = Path::new("/store");
-        disk.create_dir(root).unwrap();
-        disk.sync_dir(Path::new("/")).unwrap();
-        // A life of ours, that left sidecars; then Kafka's.
-        let store = on(&disk).open(root).unwrap();
-        store.create_topic(&"orders".parse().unwrap(), 1).unwrap();
-        let log = store.log(&partition(0)).unwrap();
-        append(&log, &mut Vec::new());
-        store.close().unwrap();
-        drop((store, log));
-        for (name, bytes) in kafkas().into_iter().filter(|(name, _)| !name.contains("metadata")) {
-            put(&disk, &root.join(name), &bytes);
-        }
-        let disk = disk.reborn();
-        disk.arm(operation, Stop::Cut);
-        let opened = on(&disk).open(root);
-        let struck = disk.is_over();
-        drop(opened);
-        disk.cut();
-        let disk = disk.reborn();
-        let store = on(&disk).open(root).unwrap();
-        let log = store.log(&partition(0)).unwrap();
-        let mut offsets = all();
-        expect_whole(&log, &offsets);
-        append(&log, &mut offsets);
-        expect_whole(&log, &offsets);
-        if !struck {
-            assert!(operation > 20, "{operation} operations");
-            break;
-        }
-    }
 }

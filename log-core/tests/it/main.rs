@@ -29,6 +29,7 @@ mod read_only;
 mod refused;
 mod snapshots;
 mod space;
+mod takeover;
 mod times;
 mod topics;
 mod transactions;

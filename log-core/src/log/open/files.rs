@@ -5,15 +5,25 @@
 //!   *.log ─▶ candidates, ascending          none: the first one is made
 //! ```
 
-use super::{METADATA, OpenError, Request};
-use crate::disk::{EntryKind, Open};
+use std::io;
+use std::path::Path;
+
+use super::{OpenError, Request};
+use crate::disk::{Directory, EntryKind, Open};
 use crate::error::{Fault, FaultKind};
-use crate::format::metadata::PartitionMetadata;
+use crate::format::metadata::{PARTITION_METADATA_FILE, PartitionMetadata};
 use crate::format::{FileKind, FileState, SegmentFileName, segment_file_name};
 use crate::ids::{Offset, TopicId};
 use crate::segment::recover::{Candidate, Known};
 use crate::segment::replace::{read_small, replace};
 use crate::segment::watermark::Watermark;
+
+/// The topic id that the metadata in `dir` names, if that is there and whole.
+pub(crate) fn named_topic_id(directory: &dyn Directory, dir: &Path) -> io::Result<Option<TopicId>> {
+    let bytes = read_small(directory, &dir.join(PARTITION_METADATA_FILE))?;
+    let metadata = bytes.and_then(|bytes| PartitionMetadata::parse(&bytes).ok());
+    Ok(metadata.map(|metadata| metadata.topic_id))
+}
 
 /// Step 1. A directory whose metadata is gone or damaged keeps the id its watermark remembers.
 pub(super) fn topic_id(
@@ -22,20 +32,26 @@ pub(super) fn topic_id(
     warnings: &mut Vec<String>,
 ) -> Result<TopicId, OpenError> {
     let directory = &*request.shared.directory;
-    let path = request.dir.join(METADATA);
-    let bytes = read_small(directory, &path).map_err(|error| {
+    let path = request.dir.join(PARTITION_METADATA_FILE);
+    let named = named_topic_id(directory, &request.dir).map_err(|error| {
         OpenError::Io(Fault::io(FaultKind::Read, &path, "the topic id cannot be read", error))
     })?;
-    if let Some(metadata) = bytes.as_deref().and_then(|bytes| PartitionMetadata::parse(bytes).ok())
-    {
-        return Ok(metadata.topic_id);
+    if let Some(id) = named {
+        return Ok(id);
     }
     let id = watermark.map_or(request.new_topic_id, |mark| mark.topic_id);
     warnings.push(format!("{}: holds no topic id; {id} is written", path.display()));
     let text = PartitionMetadata { topic_id: id }.to_string();
-    replace(directory, &request.dir, METADATA, text.as_bytes()).map_err(|error| {
-        OpenError::Io(Fault::io(FaultKind::Write, &path, "the topic id cannot be written", error))
-    })?;
+    replace(directory, &request.dir, PARTITION_METADATA_FILE, text.as_bytes()).map_err(
+        |error| {
+            OpenError::Io(Fault::io(
+                FaultKind::Write,
+                &path,
+                "the topic id cannot be written",
+                error,
+            ))
+        },
+    )?;
     Ok(id)
 }
 

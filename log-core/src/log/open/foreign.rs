@@ -1,50 +1,37 @@
-//! A log that another program wrote, by what that says of it.
+//! A log that another program wrote, by what that says of it: the watermark keeps it until the log is
+//! found whole (store/foreign.rs).
 //!
 //! ```text
-//!   log start        its checkpoint, or the first segment
-//!   recovery point   an offset; where that is in the files is found by walking there
+//!   log start   as the watermark says, or the first segment
+//!   durable     up to Kafka's recovery point, an offset: where it is in the files is found by walking
 //! ```
 
 use super::Request;
-use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
+use crate::ids::{LeaderEpoch, Offset, Position};
 use crate::int::{u32_saturated, usize_from};
 use crate::segment::recover::Candidate;
 use crate::segment::walk::{Stop, Walk};
 use crate::segment::watermark::{Void, Watermark};
 
-/// What Kafka's checkpoint files say of a partition.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KafkaSays {
-    /// Everything below was flushed.
-    pub(crate) recovery_point: Option<Offset>,
-    /// Where the log starts, if not with its first segment.
-    pub(crate) log_start: Option<Offset>,
-}
-
 /// Where the log starts; not past its end, which is not known yet.
-pub(super) fn log_start(
-    request: &Request<'_>,
-    voided: Option<&Watermark>,
-    candidates: &[Candidate],
-) -> Offset {
+pub(super) fn log_start(said: Option<&Watermark>, candidates: &[Candidate]) -> Offset {
     let first = candidates.first().map_or(Offset::ZERO, |first| first.base);
-    let kafkas = request.kafka.and_then(|kafka| kafka.log_start);
-    let said = kafkas.or(voided.map(|mark| mark.log_start));
-    said.unwrap_or(first).max(first)
+    said.map_or(first, |said| said.log_start.max(first))
 }
 
-/// The recovery point as a watermark. `None` if there is none, or if the log is whole and ends before
+/// The recovery point that was `said`, as a watermark that names its place. `None` if there is none, or if the log is whole and ends before
 /// it: Kafka then takes the log's end, too.
 pub(super) fn recovery_point(
     request: &Request<'_>,
-    topic_id: TopicId,
+    said: Option<&Watermark>,
     candidates: &[Candidate],
 ) -> Option<Watermark> {
-    let durable = request.kafka?.recovery_point?;
+    let said = said.filter(|said| said.durable > Offset::ZERO)?;
+    let durable = said.durable;
     let below = candidates.partition_point(|candidate| candidate.base <= durable);
     let candidate = candidates.get(below.checked_sub(1)?)?;
     let mark = |position: u64| Watermark {
-        topic_id,
+        topic_id: said.topic_id,
         log_start: Offset::ZERO,
         durable: Offset::ZERO,
         segment: candidate.base,

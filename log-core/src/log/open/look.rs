@@ -6,8 +6,8 @@
 //!      └            anything else                    ─▶ looked at anew
 //! ```
 //!
-//! What lies above the watermark is not durable yet, or not known to be, and is not seen. Where there
-//! is no watermark, another program wrote here: what is whole is seen.
+//! What lies above the watermark is not durable yet, or not known to be, and is not seen. Where another
+//! program wrote, what is whole is seen.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,13 +15,12 @@ use std::sync::atomic::AtomicU64;
 
 use super::assemble::head;
 use super::believe::{believe, consult};
-use super::files::segments;
+use super::files::{named_topic_id, segments};
 use super::producers::{Replay, left_by};
-use super::{METADATA, OpenError, Recovered, Request, begin_at, recovered, rules};
+use super::{OpenError, Recovered, Request, begin_at, foreign, recovered, rules};
 use crate::disk::{Directory, MemoryDirectory, Open};
 use crate::error::{Fault, FaultKind};
 use crate::format::BatchView;
-use crate::format::metadata::PartitionMetadata;
 use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
 use crate::int::{u32_saturated, usize_from};
 use crate::log::head::Reach;
@@ -32,7 +31,6 @@ use crate::model::flush::Mark;
 use crate::model::producers::{ProducerBatch, Producers};
 use crate::segment::indexes::Indexed;
 use crate::segment::recover::{Candidate, Known, Rules, Scan, scan};
-use crate::segment::replace::read_small;
 use crate::segment::seal::Identity;
 use crate::segment::time_index::Stamp;
 use crate::segment::walk::Stop;
@@ -48,24 +46,28 @@ pub(crate) struct Looked {
     pub(crate) recovered: Recovered,
 }
 
-/// Looks at a partition. Its directory is one that refuses every write.
-pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
+/// Looks at a partition, in which another program may have written since we did. Its directory is one
+/// that refuses every write.
+pub(crate) fn look(request: &Request<'_>, theirs: bool) -> Result<Looked, OpenError> {
     let (shared, dir) = (request.shared, request.dir.as_path());
     let directory = &*shared.directory;
     let mut warnings = Vec::new();
     let marked = read_mark(directory, dir)?;
     let found = marked.mark();
-    let topic_id = topic_id(directory, dir)
-        .or(found.map(|mark| mark.topic_id))
-        .unwrap_or(request.new_topic_id);
+    let named = named_topic_id(directory, dir).map_err(|error| {
+        OpenError::Io(Fault::io(FaultKind::Read, dir, "the topic id cannot be read", error))
+    })?;
+    let topic_id = named.or(found.map(|mark| mark.topic_id)).unwrap_or(request.new_topic_id);
     let seen = found.filter(|mark| mark.topic_id == topic_id);
+    let gaps_below = if theirs { Offset::MAX } else { marked.gaps_below(topic_id) };
     // Where another program wrote since, what we left vouches for nothing.
-    let mark = seen.filter(|mark| request.kafka.is_none() && mark.gaps_below < Offset::MAX);
-    let foreign = request.kafka.is_some();
-    let gaps_below = if foreign { Offset::MAX } else { marked.gaps_below(topic_id) };
+    let mark = seen.filter(|_| gaps_below < Offset::MAX);
     let identity = Identity { topic_id, partition: request.name.partition() };
     let mut candidates = segments(request, Open::Read, &mut warnings)?;
-    let log_start = bound(mark.as_ref(), &mut candidates);
+    let log_start = match &mark {
+        Some(mark) => bound(mark, &mut candidates),
+        None => foreign::log_start(seen.as_ref(), &candidates),
+    };
     if candidates.is_empty() {
         candidates.push(nothing(mark.as_ref(), dir)?);
     }
@@ -85,6 +87,7 @@ pub(crate) fn look(request: &Request<'_>) -> Result<Looked, OpenError> {
         Some(found) => found,
         None => scanned(request, &rules, candidates, log_start, identity, &mut warnings)?,
     };
+    let log_start = log_start.min(scan.end.offset);
     for scanned in scan.segments.iter().rev().skip(1) {
         scanned.segment.finish(Position::new(u32::try_from(scanned.end).unwrap_or(u32::MAX - 1)));
     }
@@ -102,16 +105,8 @@ pub(crate) fn read_mark(directory: &dyn Directory, dir: &Path) -> Result<Found, 
     })
 }
 
-fn topic_id(directory: &dyn Directory, dir: &Path) -> Option<TopicId> {
-    let bytes = read_small(directory, &dir.join(METADATA)).ok()??;
-    PartitionMetadata::parse(&bytes).ok().map(|metadata| metadata.topic_id)
-}
-
 /// Leaves out of `candidates` what is above `mark`, and what is deleted; returns where the log starts.
-fn bound(mark: Option<&Watermark>, candidates: &mut Vec<Candidate>) -> Offset {
-    let Some(mark) = mark else {
-        return candidates.first().map_or(Offset::ZERO, |first| first.base);
-    };
+fn bound(mark: &Watermark, candidates: &mut Vec<Candidate>) -> Offset {
     candidates.retain(|candidate| candidate.base <= mark.segment);
     if let Some(last) = candidates.last_mut().filter(|last| last.base == mark.segment) {
         last.bytes = last.bytes.min(mark.position.get().into());
@@ -140,7 +135,7 @@ fn scanned(
     warnings: &mut Vec<String>,
 ) -> Result<(Scan, Producers), OpenError> {
     let read = AtomicU64::new(0);
-    let from = if request.kafka.is_some() {
+    let from = if rules.gaps_below == Offset::MAX {
         None
     } else {
         let vouched = (identity, rules.gaps_below);
@@ -156,7 +151,7 @@ fn scanned(
     let mut scan =
         scan(candidates, rules, &mut |batch| replay.see(batch)).map_err(OpenError::Io)?;
     scan.bytes_read += read.into_inner();
-    begin_at(log_start, &request.dir, &mut scan);
+    begin_at(log_start.min(scan.end.offset), &request.dir, &mut scan);
     let (producers, _) = replay.finish(scan.end.offset, warnings);
     Ok((scan, producers))
 }

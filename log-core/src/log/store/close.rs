@@ -175,7 +175,7 @@ impl StoreInner {
         {
             replace(directory, root, name, offsets_text(entries).as_bytes()).map_err(failed)?;
         }
-        clean::write(directory, root, marker, all).map_err(failed)
+        clean::write(directory, root, marker, all)
     }
 }
 

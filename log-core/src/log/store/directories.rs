@@ -16,15 +16,17 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::foreign::{self, Left};
-use super::identity::identify;
+use super::foreign::left;
+use super::identity::{Whose, identify};
 use super::{StoreInner, builder, owner};
 use crate::clock::Clock;
-use crate::disk::{Directory, Lock};
+use crate::disk::{Directory, Entry, EntryKind, Lock};
 use crate::entropy::Entropy;
 use crate::error::{Fault, FaultKind};
 use crate::format::metadata::MetaProperties;
-use crate::log::clean;
+use crate::format::name::{DirectoryName, DirectoryState};
+use crate::ids::TopicPartition;
+use crate::log::clean::{self, CleanStore};
 use crate::log::engine::Shared;
 use crate::log::events::Event;
 use crate::log::info::DirectoryInfo;
@@ -96,8 +98,25 @@ pub(super) fn take_others(
         .collect()
 }
 
+/// What a directory holds before any of its partitions is opened.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// How its partitions were closed.
+    pub(super) clean: CleanStore,
+    /// Its names.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// The partitions among the names in a directory.
+pub(crate) fn live_partitions(entries: &[Entry]) -> impl Iterator<Item = TopicPartition> {
+    let directories = entries.iter().filter(|entry| entry.kind == EntryKind::Directory);
+    let names = directories.filter_map(|entry| DirectoryName::parse(&entry.name));
+    let live = names.filter(|name| name.state == DirectoryState::Live);
+    live.map(|name| name.partition)
+}
+
 /// Learns whose each directory is, and how it was closed; from here on it is not closed. Returns the
-/// identity of the first, and the marker of each.
+/// identity of the first, and what each holds.
 ///
 /// # Durability
 ///
@@ -107,42 +126,45 @@ pub(super) fn begin(
     shared: &Shared,
     warnings: &mut Vec<String>,
 ) -> Result<(Option<MetaProperties>, Vec<Left>), OpenError> {
-    let (directory, entropy) = (&*shared.directory, &*shared.entropy);
-    let mut first = None;
-    let mut markers = Vec::with_capacity(directories.len());
+    let roots: Vec<PathBuf> = directories.iter().map(|one| one.path.clone()).collect();
+    let (mut identity, mut all) = (None, Vec::with_capacity(directories.len()));
     for (index, one) in directories.iter_mut().enumerate() {
-        if let Some(fault) = one.left_out.clone() {
-            one.leave_out(shared, fault);
-            markers.push(Left::default());
-            continue;
-        }
-        let path = one.path.clone();
-        let begun = check_identity(directory, entropy, &path, first.as_ref(), warnings).and_then(
-            |identity| {
-                let marker = foreign::left(shared, &path).map_err(|error| {
-                    let what = "what another program left cannot be taken over";
-                    Fault::io(FaultKind::Directory, &path, what, error)
-                })?;
-                clean::remove(directory, &path).map_err(|error| {
-                    let what = "the clean marker cannot be removed";
-                    Fault::io(FaultKind::Directory, &path, what, error)
-                })?;
-                Ok((identity, marker))
-            },
-        );
+        let whose = if index == 0 { Whose::First } else { Whose::Other(identity.as_ref()) };
+        let begun = match one.left_out.clone() {
+            Some(fault) => Err(fault),
+            None => begin_one(shared, &roots, &one.path, whose, warnings),
+        };
         match begun {
-            Ok((identity, marker)) => {
-                first = if index == 0 { identity } else { first };
-                markers.push(marker);
+            Ok((found, left)) => {
+                identity = if index == 0 { found } else { identity };
+                all.push(left);
             }
             Err(fault) if index == 0 => return Err(OpenError::Io(fault)),
             Err(fault) => {
                 one.leave_out(shared, fault);
-                markers.push(Left::default());
+                all.push(Left::default());
             }
         }
     }
-    Ok((first, markers))
+    Ok((identity, all))
+}
+
+fn begin_one(
+    shared: &Shared,
+    roots: &[PathBuf],
+    root: &Path,
+    whose: Whose<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<(Option<MetaProperties>, Left), Fault> {
+    let (directory, entropy) = (&*shared.directory, &*shared.entropy);
+    let failed = |kind, what| move |error| Fault::io(kind, root, what, error);
+    let identity = check_identity(directory, entropy, root, whose, warnings)?;
+    let what = "the store's directory cannot be listed";
+    let entries = directory.list(root).map_err(failed(FaultKind::Read, what))?;
+    let clean = left(shared, roots, root, &entries)?;
+    let what = "the clean marker cannot be removed";
+    clean::remove(directory, root).map_err(failed(FaultKind::Directory, what))?;
+    Ok((identity, Left { clean, entries }))
 }
 
 /// Whose the directory is, which must be who has the first one.
@@ -150,12 +172,12 @@ fn check_identity(
     directory: &dyn Directory,
     entropy: &dyn Entropy,
     path: &Path,
-    first: Option<&MetaProperties>,
+    whose: Whose<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<MetaProperties>, Fault> {
-    let identity = identify(directory, entropy, path, first, warnings);
-    match (first, &identity) {
-        (Some(first), Some(found)) if first.cluster_id() != found.cluster_id() => {
+    let identity = identify(directory, entropy, path, whose, warnings);
+    match (whose, &identity) {
+        (Whose::Other(Some(first)), Some(found)) if first.cluster_id() != found.cluster_id() => {
             let what = format!(
                 "it belongs to cluster {}, the store's first directory to {}: it is left out",
                 found.cluster_id(),

@@ -1,8 +1,9 @@
 //! Whose a directory is: `meta.properties`, without which Kafka does not open one.
 //!
 //! ```text
-//!   not there            written, once: random directory id; cluster and node of the store's first
-//!                        directory, or a random cluster and node 1
+//!   not there            written, once: random directory id, cluster and node of the store's first
+//!                        directory; that one gets a random cluster and node 1
+//!                        while the first one's cannot be read: not written, and named
 //!   readable             kept for ever
 //!   anything else        left alone and named: what it said cannot be made up anew
 //! ```
@@ -19,6 +20,15 @@ use crate::segment::replace::{read_small, replace};
 /// The node a directory belongs to unless it says otherwise (Kafka's examples count from 1).
 const NODE_ID: u32 = 1;
 
+/// Which of a store's directories one is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Whose<'a> {
+    /// The first, whose cluster and node are the store's.
+    First,
+    /// Another one, beside a first one that says this of itself, if that can be read.
+    Other(Option<&'a MetaProperties>),
+}
+
 /// What the directory says of itself; `None`, and a warning, if that cannot be read.
 ///
 /// # Durability
@@ -28,7 +38,7 @@ pub(super) fn identify(
     directory: &dyn Directory,
     entropy: &dyn Entropy,
     root: &Path,
-    first: Option<&MetaProperties>,
+    whose: Whose<'_>,
     warnings: &mut Vec<String>,
 ) -> Option<MetaProperties> {
     let path = root.join(META_PROPERTIES_FILE);
@@ -41,8 +51,9 @@ pub(super) fn identify(
         Err(error) => warn(&error),
         Ok(Some(bytes)) => MetaProperties::parse(&bytes).map_or_else(|error| warn(&error), Some),
         Ok(None) => {
-            let made = match new_properties(entropy, first) {
-                Ok(made) => made,
+            let made = match new_properties(entropy, whose) {
+                Ok(Some(made)) => made,
+                Ok(None) => return warn(&"whose the first directory is cannot be read"),
                 Err(error) => return warn(&error),
             };
             match replace(directory, root, META_PROPERTIES_FILE, made.to_string().as_bytes()) {
@@ -53,14 +64,18 @@ pub(super) fn identify(
     }
 }
 
+/// What a new directory is to say; `None` if that is not known yet. A cluster that is made up would
+/// be another one than the first directory's.
 fn new_properties(
     entropy: &dyn Entropy,
-    first: Option<&MetaProperties>,
-) -> Result<MetaProperties, MetadataError> {
-    let cluster_id =
-        first.map_or_else(|| new_id(entropy).to_string(), |first| first.cluster_id().to_owned());
-    let node_id = first.map_or(NODE_ID, MetaProperties::node_id);
-    MetaProperties::new(&cluster_id, node_id, Some(new_id(entropy)))
+    whose: Whose<'_>,
+) -> Result<Option<MetaProperties>, MetadataError> {
+    let (cluster_id, node_id) = match whose {
+        Whose::First => (new_id(entropy).to_string(), NODE_ID),
+        Whose::Other(Some(first)) => (first.cluster_id().to_owned(), first.node_id()),
+        Whose::Other(None) => return Ok(None),
+    };
+    MetaProperties::new(&cluster_id, node_id, Some(new_id(entropy))).map(Some)
 }
 
 /// A random id that Kafka would give, too (`Uuid.randomUuid`): none of its reserved ones, and none
@@ -88,7 +103,7 @@ mod tests {
     ) -> (Option<MetaProperties>, Vec<String>) {
         let mut warnings = Vec::new();
         let entropy = SeededEntropy::new(seed);
-        let found = identify(directory, &entropy, Path::new("/"), None, &mut warnings);
+        let found = identify(directory, &entropy, Path::new("/"), Whose::First, &mut warnings);
         (found, warnings)
     }
 

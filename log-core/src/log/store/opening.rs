@@ -1,7 +1,8 @@
 //! The topics of a directory that is being opened: which there are, and which were never finished.
 //!
 //! ```text
-//!   t-3.<id>-delete              being made or deleted: removed
+//!   t-3.<id>-delete              being made or deleted: removed; t-0.<id>-delete not before every
+//!                                directory is there, for it tells that the rest is deleted
 //!   t-1, its t-0 set aside       the rest of a topic that was deleted: removed, records and all
 //!   t-4, the topic has 4         never finished: removed if it is empty, kept and named if not
 //!   t-0 … t-3                    opened, by the settings in t-0
@@ -11,21 +12,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::directories::DataDirectory;
-use super::foreign::Left;
+use super::directories::{DataDirectory, Left};
+use super::foreign::own_topic_id;
 use super::make::{remove_tree, set_aside};
 use super::topic_file::TopicFile;
 use super::{Map, Topic, new_topic_id};
 use crate::config::TopicConfig;
 use crate::disk::{Entry, EntryKind};
 use crate::error::{Fault, FaultKind};
-use crate::format::metadata::{PARTITION_METADATA_FILE, PartitionMetadata};
 use crate::format::name::{DirectoryName, DirectoryState};
 use crate::ids::{TopicId, TopicName, TopicPartition};
 use crate::log::engine::Shared;
 use crate::log::events::Event;
 use crate::log::open::{OpenError, Opened, Request, open};
-use crate::segment::replace::read_small;
+
+/// The directory of a partition that is nobody's any more.
+struct Aside {
+    partition: u32,
+    dir: PathBuf,
+}
 
 /// A directory being opened.
 pub(super) struct Opening<'a> {
@@ -45,23 +50,37 @@ impl<'a> Opening<'a> {
     }
 
     /// Opens everything; returns it, and what was skipped or removed, in prose.
-    pub(super) fn topics(mut self, markers: &[Left]) -> Result<(Map, Vec<String>), OpenError> {
-        self.find()?;
+    pub(super) fn topics(mut self, all: &[Left]) -> Result<(Map, Vec<String>), OpenError> {
+        self.find(all)?;
         for (name, index) in self.places.clone() {
             if !self.directories.get(index).is_some_and(DataDirectory::is_open) {
                 continue;
             }
-            let Some(left) = markers.get(index) else { continue };
-            match self.open(name, left) {
-                Err(OpenError::Io(fault)) if index > 0 => self.leave_out(index, fault),
-                other => other?,
-            }
+            let Some(left) = all.get(index) else { continue };
+            let opened = self.open(name, left);
+            self.or_leave_out(index, opened)?;
         }
         // What is left out may hold the partitions that seem to be missing.
-        if self.directories.iter().all(DataDirectory::is_open) {
+        if !self.is_partial() {
             self.drop_unfinished()?;
         }
         Ok((self.map, self.warnings))
+    }
+
+    /// Goes on without the `index`-th directory where that failed, unless it is the first.
+    fn or_leave_out(&mut self, index: usize, done: Result<(), OpenError>) -> Result<(), OpenError> {
+        match done {
+            Err(OpenError::Io(fault)) if index > 0 => {
+                self.leave_out(index, fault);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Whether something is left out, so that what the store holds is not known.
+    fn is_partial(&self) -> bool {
+        !self.directories.iter().all(DataDirectory::is_open)
     }
 
     /// Goes on without one of the directories, and without what was opened in it.
@@ -79,33 +98,20 @@ impl<'a> Opening<'a> {
     }
 
     /// Learns which partitions there are and where, once what was deleted is gone.
-    fn find(&mut self) -> Result<(), OpenError> {
-        let (mut removed, mut deleted_topics) = (Vec::new(), BTreeSet::new());
-        for index in 0..self.directories.len() {
-            let Some(one) = self.directories.get(index).filter(|one| one.is_open()) else {
-                continue;
-            };
-            let root = one.path.clone();
-            match self.shared.directory.list(&root) {
-                Ok(entries) => {
-                    for entry in entries {
-                        self.see(index, &root, &entry, &mut removed, &mut deleted_topics)?;
-                    }
-                }
-                Err(error) => {
-                    let what = "the store's directory cannot be listed";
-                    let fault = Fault::io(FaultKind::Read, &root, what, error);
-                    if index == 0 {
-                        return Err(OpenError::Io(fault));
-                    }
-                    self.leave_out(index, fault);
-                }
+    fn find(&mut self, all: &[Left]) -> Result<(), OpenError> {
+        let (mut aside, mut deleted_topics) = (Vec::new(), BTreeSet::new());
+        for (index, left) in all.iter().enumerate() {
+            for entry in &left.entries {
+                self.see(index, entry, &mut aside, &mut deleted_topics)?;
             }
         }
         if !deleted_topics.is_empty() {
-            self.drop_deleted(&deleted_topics, &mut removed)?;
+            self.drop_deleted(&deleted_topics, &mut aside)?;
         }
-        for dir in removed {
+        // What is left out may hold the rest of a deleted topic: that it is deleted, only its partition 0
+        // tells, which stays until then.
+        let partial = self.is_partial();
+        for Aside { dir, .. } in aside.into_iter().filter(|one| one.partition > 0 || !partial) {
             // Left for the next open if it cannot be: nobody reads it meanwhile.
             if let Err(error) = remove_tree(&*self.shared.directory, &dir) {
                 self.warnings.push(format!("{}: cannot be removed: {error}", dir.display()));
@@ -114,17 +120,17 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Takes in one name in the `index`-th directory, `root`.
+    /// Takes in one name in the `index`-th directory.
     fn see(
         &mut self,
         index: usize,
-        root: &Path,
         entry: &Entry,
-        removed: &mut Vec<PathBuf>,
+        aside: &mut Vec<Aside>,
         deleted_topics: &mut BTreeSet<TopicId>,
     ) -> Result<(), OpenError> {
         let Some(name) = DirectoryName::parse(&entry.name) else { return Ok(()) };
-        let dir = root.join(&entry.name);
+        let Some(root) = self.directories.get(index) else { return Ok(()) };
+        let dir = root.path.join(&entry.name);
         if entry.kind != EntryKind::Directory {
             self.warnings.push(format!("{}: not a directory, left alone", entry.name));
             return Ok(());
@@ -139,10 +145,18 @@ impl<'a> Opening<'a> {
                 }
             }
             DirectoryState::Deleted => {
-                if name.partition.partition() == 0 {
-                    deleted_topics.extend(self.topic_id(&dir));
+                let partition = name.partition.partition();
+                if partition == 0 {
+                    let id = own_topic_id(&*self.shared.directory, &dir).map_err(|error| {
+                        let what = "of which topic this was cannot be read";
+                        OpenError::Io(Fault::io(FaultKind::Read, &dir, what, error))
+                    });
+                    match id {
+                        Ok(id) => deleted_topics.extend(id),
+                        Err(error) => return self.or_leave_out(index, Err(error)),
+                    }
                 }
-                removed.push(dir);
+                aside.push(Aside { partition, dir });
             }
             DirectoryState::Stray | DirectoryState::Future => {
                 let what = "a partition that does not belong here, left alone";
@@ -156,25 +170,36 @@ impl<'a> Opening<'a> {
     fn drop_deleted(
         &mut self,
         deleted: &BTreeSet<TopicId>,
-        removed: &mut Vec<PathBuf>,
+        aside: &mut Vec<Aside>,
     ) -> Result<(), OpenError> {
-        let failed = |root: &Path| {
-            let root = root.to_owned();
-            move |error| {
-                let what = "the rest of a deleted topic cannot be removed";
-                OpenError::Io(Fault::io(FaultKind::Directory, &root, what, error))
-            }
+        let failed = |path: &Path, error| {
+            let what = "the rest of a deleted topic cannot be removed";
+            OpenError::Io(Fault::io(FaultKind::Directory, path, what, error))
         };
-        for name in self.places.keys().cloned().collect::<Vec<_>>() {
+        for (name, index) in self.places.clone() {
             let Some(dir) = self.dir(&name) else { continue };
-            if self.topic_id(&dir).is_some_and(|id| deleted.contains(&id)) {
-                removed.extend(set_aside(self.shared, &dir, &name).map_err(failed(&dir))?);
-                self.places.remove(&name);
+            let moved = match own_topic_id(&*self.shared.directory, &dir) {
+                Ok(Some(id)) if deleted.contains(&id) => set_aside(self.shared, &dir, &name),
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            match moved {
+                Ok(dir) => {
+                    let partition = name.partition();
+                    aside.extend(dir.map(|dir| Aside { partition, dir }));
+                    self.places.remove(&name);
+                }
+                Err(error) => self.or_leave_out(index, Err(failed(&dir, error)))?,
             }
         }
         // Before anything is removed: partition 0's metadata is what says that the rest goes too.
-        for one in self.directories.iter().filter(|one| one.is_open()) {
-            self.shared.directory.sync_dir(&one.path).map_err(failed(&one.path))?;
+        for index in 0..self.directories.len() {
+            let Some(one) = self.directories.get(index).filter(|one| one.is_open()) else {
+                continue;
+            };
+            let synced = self.shared.directory.sync_dir(&one.path);
+            let synced = synced.map_err(|error| failed(&one.path, error));
+            self.or_leave_out(index, synced)?;
         }
         Ok(())
     }
@@ -185,11 +210,6 @@ impl<'a> Opening<'a> {
         one.is_open().then(|| one.path.join(name.to_string()))
     }
 
-    fn topic_id(&self, dir: &Path) -> Option<TopicId> {
-        let bytes = read_small(&*self.shared.directory, &dir.join(PARTITION_METADATA_FILE));
-        PartitionMetadata::parse(&bytes.ok()??).ok().map(|metadata| metadata.topic_id)
-    }
-
     /// What the topic says of itself, in partition 0.
     fn file(&mut self, topic: &TopicName) -> Option<TopicFile> {
         if let Some(known) = self.files.get(topic) {
@@ -198,7 +218,7 @@ impl<'a> Opening<'a> {
         let Some(dir) = self.dir(&TopicPartition::new(topic.clone(), 0)) else {
             // Where a directory is left out, what the topic says of itself may stand there: as long
             // as that is not known, nothing of it is deleted.
-            let lost = self.directories.iter().any(|one| !one.is_open());
+            let lost = self.is_partial();
             let config = TopicConfig::new().retention_unlimited();
             return lost.then_some(TopicFile { partitions: u32::MAX, config });
         };
@@ -233,7 +253,6 @@ impl<'a> Opening<'a> {
         let opened = open(&Request {
             shared: self.shared,
             clean: left.clean.get(&name),
-            kafka: left.kafka(&name),
             dir,
             slot: self.map.next_slot,
             settings: config.over(&self.shared.settings.topic),

@@ -66,7 +66,6 @@ impl StoreInner {
             slot: self.map.lock().take_slot(),
             settings: old.settings.get(),
             clean: None,
-            kafka: None,
             new_topic_id: self.new_topic_id(),
             reopened: true,
         });

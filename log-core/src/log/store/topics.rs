@@ -390,7 +390,6 @@ impl StoreInner {
                 slot,
                 settings,
                 clean: None,
-                kafka: None,
                 new_topic_id: made.id,
                 reopened: false,
             };
