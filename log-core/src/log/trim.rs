@@ -237,7 +237,8 @@ impl Partition {
         Ok(())
     }
 
-    /// Moves the writer on to the active segment, if everything before is durable.
+    /// Moves the writer on to the active segment, if everything before is durable, and waits for what
+    /// that brings.
     fn settle_in_active(
         &self,
         writer: &mut Writer,
@@ -247,6 +248,8 @@ impl Partition {
         if let Err(fault) = &moved {
             self.take_offline(writer, fault, answers);
         }
+        // A large snapshot of what it leaves is written beside.
+        self.shared.errands.settle(self.slot);
         moved.map_err(TrimError::Io)
     }
 

@@ -11,7 +11,7 @@ use log_core::disk::{Directory, MemoryDirectory, Open};
 use log_core::entropy::{Entropy, SeededEntropy};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::{Sequence, TimestampMs};
-use log_core::{Drive, Durability, Log, Offset, ProducerInfo, Store, StoreBuilder};
+use log_core::{Drive, Durability, Log, Offset, ProducerInfo, Store, StoreBuilder, TopicConfig};
 use parking_lot::{Condvar, Mutex};
 
 use crate::log::{new_log, partition};
@@ -176,6 +176,49 @@ fn durable_appends_go_on_while_a_large_snapshot_cannot_be_written() {
     log.delete_records(Some(base)).unwrap();
     assert_eq!(snapshots(), 1);
     store.close().unwrap();
+}
+
+/// A disk that tells whether a snapshot was there when the first segment went.
+#[derive(Clone, Debug)]
+struct Watched {
+    inner: MemoryDirectory,
+    safe: Arc<Mutex<Option<bool>>>,
+}
+
+impl Directory for Watched {
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        if path.ends_with("orders-0/00000000000000000000.log") {
+            let entries = self.inner.list(path.parent().unwrap())?;
+            let there = entries.iter().any(|entry| entry.name.ends_with(".producers"));
+            *self.safe.lock() = Some(there);
+        }
+        self.inner.unlink(path)
+    }
+
+    forward!(open create_dir list rename remove_dir sync_dir lock disk);
+}
+
+#[test]
+fn a_segment_that_retention_rolls_and_deletes_at_once_leaves_its_large_snapshot_first() {
+    let disk = Watched { inner: MemoryDirectory::new(), safe: Arc::default() };
+    let open = || {
+        let builder = builder().segment_bytes_max(2 * 1024 * 1024).drive(Drive::Thread);
+        builder.directory(Arc::new(disk.clone())).open("/store").unwrap()
+    };
+    let store = open();
+    let log = new_log(&store);
+    fill(&log);
+    let all = TopicConfig::new().retention_bytes_max(0);
+    store.alter_topic(&"orders".parse().unwrap(), all).unwrap();
+    let end = log.log_end_offset();
+    while log.enforce_retention().unwrap().segments_deleted == 0 {}
+    assert_eq!(log.log_start_offset(), end);
+    assert_eq!(*disk.safe.lock(), Some(true));
+    let state = log.producers();
+    assert_eq!(state.len(), usize::try_from(MANY + 1).unwrap());
+    store.close().unwrap();
+    drop((log, store));
+    assert_eq!(state_of(&open()).len(), state.len());
 }
 
 /// The log is the truth, whatever the power cut left of snapshots and checkpoints.
