@@ -60,8 +60,6 @@ pub enum Mutant {
     SnapshotOutlivesRestart,
     /// What producers were is not written down before their segments are deleted.
     DeleteBeforeSnapshot,
-    /// A watermark is acted upon that a failed flush may have left in memory alone (S3).
-    TrustUnflushedMark,
     /// The bytes behind a watermark are judged by the settings of who opens, not of who wrote them.
     BoundOfThisLife,
     /// A topic counts as deleted before its absence is durable.
@@ -75,7 +73,7 @@ pub enum Mutant {
 #[cfg(feature = "mutants")]
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 29] = [
         Self::SkipDirSync,
         Self::AckBeforeSync,
         Self::RetryFailedSync,
@@ -101,7 +99,6 @@ impl Mutant {
         Self::ProducersOutliveTruncation,
         Self::SnapshotOutlivesRestart,
         Self::DeleteBeforeSnapshot,
-        Self::TrustUnflushedMark,
         Self::BoundOfThisLife,
         Self::DeleteTopicBeforeSync,
         Self::GrowBeforeSync,

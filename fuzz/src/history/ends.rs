@@ -141,7 +141,7 @@ impl History<'_> {
         }
         if !over && self.ledgers[index].is_in_doubt() {
             // Whoever hears that gives up now and then, and what comes next may be struck as well.
-            let again = [self.chance.below(120), self.chance.below(120)];
+            let again = [self.chance.below(40), self.chance.below(40)];
             return self.stop(Stop::Crash, &again);
         }
         Ok(())

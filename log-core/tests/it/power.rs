@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use log_core::disk::sim::{Aim, Call, Effect, Stop};
-use log_core::{Durability, LogState, StoreBuilder};
+use log_core::{Durability, Log, LogState, Offset, StoreBuilder};
 
 use crate::log::partition;
 use crate::world::{World, prefix, read_around};
@@ -232,4 +232,44 @@ fn row_12_a_device_that_lies_about_flushes_is_found_out_where_the_watermark_know
         }
     }
     assert!(damaged > 0, "{damaged} damaged, {whole} whole");
+}
+
+/// A failed flush leaves the decision in the kernel's memory, where a process that crashes finds it
+/// again and the power takes it away (S3).
+#[test]
+fn a_decision_whose_flush_failed_is_made_durable_before_any_file_goes_for_it() {
+    let trims: [fn(&Log) -> bool; 2] = [
+        |log| log.delete_records(Offset::new(20)).is_err(),
+        |log| log.truncate_to(Offset::new(15).unwrap()).is_err(),
+    ];
+    let mut outcomes = BTreeSet::new();
+    for (kind, trim) in trims.into_iter().enumerate() {
+        for operations in 1..60 {
+            let mut world = World::with(operations, small);
+            let (store, log) = world.open();
+            world.fill(&log, BATCHES);
+            let struck = world.disk.aim(Aim::at(Call::Sync, Effect::EIO).of("watermark"));
+            assert!(trim(&log));
+            assert_eq!(struck.struck(), 1);
+            drop((store, log));
+            world.disk.crash();
+            world.arm(operations, Stop::Cut);
+            let opened = world.try_open();
+            let over = world.disk.is_over();
+            drop(opened);
+            world.disk.cut();
+            let (store, log) = world.open();
+            let (found, damaged) = read_around(&log);
+            assert_eq!(damaged, [], "trim {kind}, cut at {operations}: {:?}", store.recovered());
+            let start = usize::try_from(log.log_start_offset().get()).unwrap();
+            let end = start + found.len();
+            let whole = [(0, BATCHES), [(20, BATCHES), (0, 15)][kind]];
+            assert!(whole.contains(&(start, end)), "trim {kind}, cut at {operations}: {found:?}");
+            outcomes.insert((kind, (start, end)));
+            if !over {
+                break;
+            }
+        }
+    }
+    assert_eq!(outcomes.len(), 4, "each was there, and each was gone: {outcomes:?}");
 }

@@ -97,9 +97,6 @@ fn dead(
 /// Writes `mark` again before anything is removed for it: after a failed flush it may stand in the
 /// kernel's memory alone, to be gone with the next power cut (S3).
 fn affirm(request: &Request<'_>, mark: &Watermark) -> Result<(), OpenError> {
-    if mutant::on(Mutant::TrustUnflushedMark) {
-        return Ok(());
-    }
     let written = WatermarkFile::open(&request.shared.files, &request.dir)
         .and_then(|mut file| file.write(*mark));
     written.map_err(|error| {
