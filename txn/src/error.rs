@@ -40,6 +40,20 @@ pub enum TransactionError {
     /// The journal is gone; whoever has it now knows more (`NOT_COORDINATOR`).
     #[error("the coordinator lost its journal: ask again once it is reopened")]
     NotCoordinator,
+    /// The journal, or what stands in it, cannot be read: nothing is served, for half of it could
+    /// say the opposite of the whole (`COORDINATOR_NOT_AVAILABLE`).
+    #[error("the journal of transactions cannot be read: {reason}")]
+    JournalUnreadable {
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// Nothing moves any more: the store is driven by hand, and what is waited for needs a time or a
+    /// reopening that the call cannot bring about (`REQUEST_TIMED_OUT`).
+    #[error("nothing moves any more: advance the clock or reopen the partition, then ask again")]
+    Stalled,
+    /// A callback may not wait for the coordinator (`REQUEST_TIMED_OUT`).
+    #[error("a callback may not wait for the coordinator: ask from another thread")]
+    Reentrant,
     /// Another change of this id is under way (`CONCURRENT_TRANSACTIONS`).
     #[error("{id} has another change under way: ask again")]
     ConcurrentTransactions {
@@ -98,7 +112,8 @@ impl TransactionError {
             Self::InvalidRequest { .. } => 42,
             Self::InvalidTransactionTimeout { .. } => 50,
             Self::CoordinatorLoadInProgress => 14,
-            Self::CoordinatorNotAvailable => 15,
+            Self::CoordinatorNotAvailable | Self::JournalUnreadable { .. } => 15,
+            Self::Stalled | Self::Reentrant => 7,
             Self::NotCoordinator => 16,
             Self::ConcurrentTransactions { .. } => 51,
             Self::InvalidProducerIdMapping { .. } => 49,
@@ -118,7 +133,14 @@ impl TransactionError {
                 | Self::CoordinatorNotAvailable
                 | Self::NotCoordinator
                 | Self::ConcurrentTransactions { .. }
+                | Self::Stalled
         )
+    }
+
+    /// Whether what was asked for may have been done all the same.
+    #[must_use]
+    pub const fn leaves_open(&self) -> bool {
+        matches!(self, Self::NotCoordinator | Self::Stalled)
     }
 
     /// Whether aborting the transaction is the way on.
@@ -132,7 +154,13 @@ impl TransactionError {
     pub const fn is_fatal(&self) -> bool {
         !self.is_retriable()
             && !self.is_abortable()
-            && !matches!(self, Self::InvalidRequest { .. } | Self::InvalidTransactionTimeout { .. })
+            && !matches!(
+                self,
+                Self::InvalidRequest { .. }
+                    | Self::InvalidTransactionTimeout { .. }
+                    | Self::JournalUnreadable { .. }
+                    | Self::Reentrant
+            )
     }
 }
 
@@ -152,6 +180,9 @@ mod tests {
             TransactionError::CoordinatorLoadInProgress,
             TransactionError::CoordinatorNotAvailable,
             TransactionError::NotCoordinator,
+            TransactionError::JournalUnreadable { reason: String::new() },
+            TransactionError::Stalled,
+            TransactionError::Reentrant,
             TransactionError::ConcurrentTransactions { id: id.clone() },
             TransactionError::InvalidProducerIdMapping { id: id.clone(), producer_id },
             TransactionError::ProducerFenced { id: id.clone(), producer_id, found },

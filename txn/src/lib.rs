@@ -9,11 +9,21 @@
 //! ```
 //!
 //! Not promised: a producer that dies takes with it what it had not heard; the next one has another
-//! id, so what it sends again is stored again. That is what transactions are for.
+//! id, so what it sends again is stored again. That is what transactions are for:
+//!
+//! ```text
+//!   Producer::begin ─▶ Transaction ─ send … ─▶ commit     seen in all partitions, or in none
+//!        │                                       │
+//!   transactional.id ── TransactionCoordinator ──┴─▶ __transaction_state, then markers
+//! ```
+//!
+//! Transactions isolate readers, not writers: records of several may lie between one another, and a
+//! reader at `ReadCommitted` waits where the oldest open one begins.
 
 #![forbid(unsafe_code)]
 
 mod coordinator;
+mod driver;
 mod error;
 mod ids;
 mod journal;
@@ -28,6 +38,7 @@ pub use coordinator::{
     Answer, Command, Coordinator, CoordinatorSettings, Event, MarkerOutcome, Markers, RequestId,
     TransactionVersion, WriteId, WriteOutcome,
 };
+pub use driver::{TRANSACTION_STATE_TOPIC, TransactionCoordinator, TransactionDescription};
 pub use error::TransactionError;
 pub use ids::{ProducerIdAndEpoch, TransactionalId, TransactionalIdError};
 pub use journal::{JournalError, TransactionRecord, decode_key, encode_key};
@@ -36,8 +47,9 @@ pub use partitioner::{
     DefaultPartitioner, Partitioner, RoundRobinPartitioner, Unplaced, check as check_partitioner,
 };
 pub use producer::{
-    NotSent, Producer, ProducerBuilder, ProducerCloseError, ProducerConfigError, ProducerError,
-    ProducerRecord, RecordMetadata, SendError, SendTicket, Unsettled,
+    BeginError, CommitError, NotSent, Outcome, Producer, ProducerBuilder, ProducerCloseError,
+    ProducerConfigError, ProducerError, ProducerRecord, RecordMetadata, SendError, SendTicket,
+    Transaction, Unsettled,
 };
 pub use producer_ids::ProducerIdError;
 pub use state::TransactionState;

@@ -19,6 +19,8 @@ mod settings;
 mod sink;
 mod split;
 mod ticket;
+mod transaction;
+mod transactional;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +38,10 @@ pub use error::{NotSent, SendError, Unsettled};
 pub use record::{ProducerRecord, RecordMetadata};
 pub use settings::{ProducerBuilder, ProducerConfigError};
 pub use ticket::SendTicket;
+pub use transaction::{BeginError, CommitError, Outcome, Transaction};
 
+use crate::driver::TransactionCoordinator;
+use crate::error::TransactionError;
 use crate::ids::ProducerIdAndEpoch;
 use crate::partitioner::{DefaultPartitioner, Partitioner, Unplaced};
 use crate::producer_ids::{ProducerIdError, ProducerIdService};
@@ -45,6 +50,7 @@ use sender::{Placed, Sender};
 use settings::Settings;
 use sink::{Sink, StoreSink};
 use ticket::Callback;
+use transactional::Transactional;
 
 /// Longest time a dropped producer waits for its last answers.
 const DROP_WAIT: Duration = Duration::from_secs(2);
@@ -79,6 +85,7 @@ pub struct Producer(Arc<Handle>);
 struct Handle {
     sender: Arc<Sender>,
     partitioner: Arc<dyn Partitioner>,
+    transactional: Option<Transactional>,
 }
 
 /// Why there is no producer.
@@ -91,6 +98,9 @@ pub enum ProducerError {
     /// No producer id can be had.
     #[error(transparent)]
     ProducerId(#[from] ProducerIdError),
+    /// The coordinator of its transactions refuses.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
     /// Its thread cannot be started.
     #[error("the producer's thread cannot be started: {0}")]
     Thread(#[source] io::Error),
@@ -119,12 +129,17 @@ impl Producer {
         settings: Settings,
         partitioner: Option<Arc<dyn Partitioner>>,
     ) -> Result<Self, ProducerError> {
+        let transactions = match &settings.transactional_id {
+            Some(id) => Some((TransactionCoordinator::open(&store)?, id.clone())),
+            None => None,
+        };
+        let sink = StoreSink::new(store.clone(), transactions);
         #[cfg(any(test, feature = "sim"))]
         if settings.losses != crate::sim::Losses::default() {
-            let sink = Box::new(sink::LossySink::new(store.clone(), settings.losses));
+            let sink = Box::new(sink::LossySink::new(store.clone(), sink, settings.losses));
             return Self::start_with(store, settings, partitioner, sink);
         }
-        let sink = Box::new(StoreSink::new(store.clone()));
+        let sink = Box::new(sink);
         Self::start_with(store, settings, partitioner, sink)
     }
 
@@ -134,7 +149,13 @@ impl Producer {
         partitioner: Option<Arc<dyn Partitioner>>,
         sink: Box<dyn Sink>,
     ) -> Result<Self, ProducerError> {
-        let identity = if settings.idempotence {
+        let transactional = match &settings.transactional_id {
+            Some(id) => Some(Transactional::init(&store, id, &settings)?),
+            None => None,
+        };
+        let identity = if let Some(transactional) = &transactional {
+            Some(transactional.identity())
+        } else if settings.idempotence {
             Some(ProducerIdAndEpoch::first(store.service::<ProducerIdService>().take(&store)?))
         } else {
             None
@@ -144,7 +165,11 @@ impl Producer {
             Arc::new(DefaultPartitioner::new(store.entropy(), sticky))
         });
         let batches = Accumulator::new(settings.clone(), identity);
-        let sender = Sender::new(store, sink, settings, batches);
+        let coordinator = transactional.as_ref().map(Transactional::coordinator);
+        let sender = Sender::new(store, sink, settings, batches, coordinator);
+        if let Some(transactional) = &transactional {
+            transactional.listen(sender.bell());
+        }
         if sender.has_thread() {
             let sender = Arc::clone(&sender);
             std::thread::Builder::new()
@@ -152,7 +177,7 @@ impl Producer {
                 .spawn(move || sender.run())
                 .map_err(ProducerError::Thread)?;
         }
-        Ok(Self(Arc::new(Handle { sender, partitioner })))
+        Ok(Self(Arc::new(Handle { sender, partitioner, transactional })))
     }
 
     /// Puts a record into a batch of its partition. Returns before it is sent; blocks only while
@@ -166,6 +191,7 @@ impl Producer {
     ///
     /// None yet: the ticket says when the level of [`acks`](ProducerBuilder::acks) is reached.
     pub fn send(&self, record: ProducerRecord<'_>) -> Result<SendTicket, SendError> {
+        self.outside()?;
         self.take(&record, None)
     }
 
@@ -200,7 +226,71 @@ impl Producer {
         record: ProducerRecord<'_>,
         call: impl FnOnce(Result<RecordMetadata, SendError>) + Send + 'static,
     ) -> Result<(), SendError> {
+        self.outside()?;
         self.take(&record, Some(Box::new(call))).map(drop)
+    }
+
+    /// Begins a transaction: what is sent in it, to however many partitions, is seen by readers of
+    /// committed data all together or never.
+    ///
+    /// ```
+    /// # use log_core::{FetchLimits, IsolationLevel, Offset, Store, TopicPartition};
+    /// # use txn::{Producer, ProducerRecord};
+    /// # let store = Store::in_memory();
+    /// # let topic: log_core::TopicName = "orders".parse()?;
+    /// # store.create_topic(&topic, 3)?;
+    /// let producer = Producer::builder(&store).transactional_id("shop-0").build()?;
+    /// let transaction = producer.begin()?;
+    /// for partition in 0..3 {
+    ///     let _ticket = transaction.send(ProducerRecord::new(&topic).partition(partition).value(b"v"))?;
+    /// }
+    /// transaction.commit()?;
+    ///
+    /// let log = store.log(&TopicPartition::new(topic, 2))?;
+    /// let seen = log.fetch(Offset::ZERO, FetchLimits::default(), IsolationLevel::ReadCommitted)?;
+    /// assert_eq!(seen.records().count(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BeginError`]: not a transactional producer, one is open already, the outcome of the last
+    /// one is not known, or the producer is shut out.
+    pub fn begin(&self) -> Result<Transaction<'_>, BeginError> {
+        let transactional = self.0.transactional.as_ref().ok_or(BeginError::NotTransactional)?;
+        transactional.begin(&self.0.sender)?;
+        Ok(Transaction::new(self, transactional))
+    }
+
+    /// What became of a transaction whose commit had no answer: asks until there is one, for
+    /// `max_block` at most. `None` if nothing is in doubt.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError::Indeterminate`]: it is still not known.
+    ///
+    /// # Durability
+    ///
+    /// The outcome outlives power loss.
+    pub fn settle(&self) -> Result<Option<Outcome>, CommitError> {
+        match &self.0.transactional {
+            Some(transactional) => transactional.settle(&self.0.sender),
+            None => Ok(None),
+        }
+    }
+
+    /// Who its next transaction is of.
+    #[cfg(test)]
+    pub(crate) fn identity(&self) -> Option<ProducerIdAndEpoch> {
+        self.0.transactional.as_ref().map(Transactional::identity)
+    }
+
+    /// Whether a record may go without a transaction.
+    fn outside(&self) -> Result<(), SendError> {
+        match self.0.transactional {
+            Some(_) => Err(NotSent::OutsideTransaction.into()),
+            None => Ok(()),
+        }
     }
 
     /// Waits until everything sent before has an answer: a record's ticket says which.
@@ -308,6 +398,9 @@ impl Drop for Handle {
     /// What was sent still goes, best effort: a process that ends right after loses it. Close the
     /// producer to know.
     fn drop(&mut self) {
+        if let Some(transactional) = &self.transactional {
+            transactional.unlisten();
+        }
         self.sender.refuse();
         self.sender.stop();
         if callback::is_running() {

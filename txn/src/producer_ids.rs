@@ -51,6 +51,16 @@ impl ProducerIds {
         Self { next, end: next }
     }
 
+    /// `seen` was handed out by somebody: what is left begins behind it.
+    pub(crate) const fn skip(&mut self, seen: ProducerId) {
+        if seen.get() >= self.next {
+            self.next = seen.get().saturating_add(1);
+            if self.next > self.end {
+                self.end = self.next;
+            }
+        }
+    }
+
     /// The next id of the block, or `None` if it is used up.
     pub(crate) fn take(&mut self) -> Option<ProducerId> {
         if self.next == self.end {
@@ -130,6 +140,20 @@ mod tests {
         let mut ids = ProducerIds::resume(9000, id(4711));
         ids.grant(ids.next_end().unwrap());
         assert_eq!(ids.take(), Some(id(9000)));
+    }
+
+    #[test]
+    fn an_id_that_somebody_names_is_skipped_in_a_block_and_beyond_it() {
+        let mut ids = ProducerIds::resume(0, ProducerId::NONE);
+        ids.grant(1000);
+        ids.skip(id(17));
+        assert_eq!(ids.take(), Some(id(18)));
+        ids.skip(id(3));
+        assert_eq!(ids.take(), Some(id(19)));
+        ids.skip(id(5000));
+        assert_eq!(ids.take(), None, "what was granted ends before it");
+        ids.grant(ids.next_end().unwrap());
+        assert_eq!(ids.take(), Some(id(5001)));
     }
 
     #[test]

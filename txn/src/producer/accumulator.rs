@@ -69,6 +69,8 @@ pub(super) struct Accumulator {
     tell: Vec<Tell>,
     /// Why nothing more is taken.
     ended: Option<NotSent>,
+    /// Why what waits is answered unsent: its transaction will be aborted.
+    discarding: Option<NotSent>,
 }
 
 impl Accumulator {
@@ -88,6 +90,7 @@ impl Accumulator {
             finished: Vec::new(),
             tell: Vec::new(),
             ended: None,
+            discarding: None,
         }
     }
 
@@ -208,6 +211,10 @@ impl Accumulator {
                     return Work::Append { lane, to, outgoing };
                 }
                 Step::Idle(wake) => self.set_timer(lane, wake),
+                Step::NeedIdentity if self.settings.transactional_id.is_some() => {
+                    // Its epochs are the coordinator's: the next one begins with the next transaction.
+                    self.discard(&NotSent::Aborted);
+                }
                 Step::NeedIdentity => match identity.and_then(ProducerIdAndEpoch::bumped) {
                     Some(bumped) => {
                         self.identity = Some(bumped);
@@ -249,8 +256,15 @@ impl Accumulator {
         let fenced = batches.answer(entry, answer, now, &self.settings, &mut self.finished);
         self.ready.insert(lane);
         if fenced && let Some(refusal) = refusal {
-            self.end(&NotSent::Fenced(refusal), false);
+            let why = NotSent::Fenced(refusal);
+            // Whether a transaction was aborted or its producer shut out, its coordinator knows.
+            if self.settings.transactional_id.is_some() {
+                self.discard(&why);
+            } else {
+                self.end(&why, false);
+            }
         }
+        self.go_on_discarding(lane);
         self.release();
     }
 
@@ -277,6 +291,30 @@ impl Accumulator {
             lane.fail(why, abandon, &mut self.finished);
         }
         self.release();
+    }
+
+    /// Answers all that is not on its way: the transaction it belongs to will be aborted.
+    pub(super) fn discard(&mut self, why: &NotSent) {
+        self.discarding.get_or_insert_with(|| why.clone());
+        for (_, lane) in &mut self.lanes {
+            lane.fail(why, false, &mut self.finished);
+        }
+        self.release();
+    }
+
+    /// What comes back to `lane` unsent is answered, too.
+    fn go_on_discarding(&mut self, lane: usize) {
+        if let Some(why) = &self.discarding
+            && let Some((_, batches)) = self.lanes.get_mut(lane)
+        {
+            batches.fail(why, false, &mut self.finished);
+        }
+    }
+
+    /// The next transaction begins, as `identity`. Everything of the last one is answered.
+    pub(super) fn adopt(&mut self, identity: ProducerIdAndEpoch) {
+        self.identity = Some(identity);
+        self.discarding = None;
     }
 
     /// Answers that nobody has been told yet.
@@ -318,6 +356,8 @@ impl Accumulator {
 /// A batch that begins with `record`: of at most `batch_bytes`, or as large as it takes.
 fn begin(record: &NewRecord<'_>, settings: &Settings) -> Result<BatchBuilder, BuildError> {
     let options = BatchOptions::new().compression(settings.compression);
+    let transactional = settings.transactional_id.is_some();
+    let options = if transactional { options.transactional() } else { options };
     let mut builder = BatchBuilder::new(options.bytes_max(settings.batch_bytes));
     if builder.push(record).is_err() {
         builder = BatchBuilder::new(options);

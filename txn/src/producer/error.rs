@@ -13,6 +13,7 @@ use core::time::Duration;
 use log_core::format::BuildError;
 use log_core::{AppendError, Fault, NotAppended, TopicError, TopicPartition};
 
+use crate::error::TransactionError;
 use crate::producer_ids::ProducerIdError;
 
 /// Why a record has no offset.
@@ -81,6 +82,15 @@ pub enum NotSent {
     /// No producer id can be had.
     #[error(transparent)]
     ProducerId(#[from] ProducerIdError),
+    /// Its transaction is to be aborted: something before it failed, or the abort was asked for.
+    #[error("its transaction is to be aborted")]
+    Aborted,
+    /// Its partition did not join the transaction.
+    #[error(transparent)]
+    Transaction(#[from] TransactionError),
+    /// A transactional producer sends within a transaction.
+    #[error("a transactional producer sends within a transaction: begin one")]
+    OutsideTransaction,
     /// The producer is closed.
     #[error("the producer is closed")]
     Closed,
@@ -133,6 +143,7 @@ impl SendError {
         match self {
             Self::NotAppended(NotSent::Log(refusal)) => refusal.is_retriable(),
             Self::NotAppended(NotSent::ProducerId(error)) => error.is_retriable(),
+            Self::NotAppended(NotSent::Transaction(error)) => error.is_retriable(),
             Self::NotAppended(NotSent::BufferExhausted { .. } | NotSent::TimedOut { .. }) => true,
             Self::NotAppended(_) => false,
             Self::Indeterminate(unsettled) => !matches!(unsettled, Unsettled::Closed),
@@ -148,11 +159,12 @@ impl SendError {
     /// Whether the producer is of no more use.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            Self::NotAppended(NotSent::Transaction(error)) => error.is_fatal(),
             Self::NotAppended(NotSent::Fenced(_) | NotSent::Closed)
-                | Self::Indeterminate(Unsettled::Closed)
-        )
+            | Self::Indeterminate(Unsettled::Closed) => true,
+            Self::NotAppended(_) | Self::Indeterminate(_) => false,
+        }
     }
 
     /// Kafka's error code.
@@ -166,7 +178,10 @@ impl SendError {
                 refusal.kafka_code()
             }
             Self::NotAppended(NotSent::ProducerId(error)) => error.kafka_code(),
+            Self::NotAppended(NotSent::Transaction(error)) => error.kafka_code(),
             Self::NotAppended(NotSent::Partitioner { .. }) => 3,
+            Self::NotAppended(NotSent::OutsideTransaction) => 48,
+            Self::NotAppended(NotSent::Aborted) => 120,
             Self::NotAppended(NotSent::TooLarge { .. }) => 10,
             Self::NotAppended(NotSent::BufferExhausted { .. } | NotSent::TimedOut { .. })
             | Self::Indeterminate(Unsettled::TimedOut { .. }) => 7,

@@ -29,6 +29,8 @@ use super::lane::{Body, Outgoing};
 use super::settings::Settings;
 use super::sink::Sink;
 use super::ticket::{Callback, Promise};
+use crate::driver::TransactionCoordinator;
+use crate::ids::ProducerIdAndEpoch;
 use crate::producer_ids::ProducerIdService;
 
 /// The shared half of a producer.
@@ -48,6 +50,8 @@ pub(super) struct Sender {
     /// Raised when the thread has ended.
     ended: Signal,
     stopping: AtomicBool,
+    /// Whose timeouts the thread sees to.
+    coordinator: Option<TransactionCoordinator>,
     this: Weak<Self>,
 }
 
@@ -57,6 +61,8 @@ struct State {
     /// Promises with callbacks or wakers to run, in order.
     news: VecDeque<Arc<Promise>>,
     delivering: bool,
+    /// The first record of the transaction that failed, and why.
+    failed: Option<SendError>,
 }
 
 /// A record whose partition is settled.
@@ -73,8 +79,9 @@ impl Sender {
         sink: Box<dyn Sink>,
         settings: Settings,
         batches: Accumulator,
+        coordinator: Option<TransactionCoordinator>,
     ) -> Arc<Self> {
-        let state = State { batches, news: VecDeque::new(), delivering: false };
+        let state = State { batches, news: VecDeque::new(), delivering: false, failed: None };
         Arc::new_cyclic(|this| Self {
             clock: store.clock(),
             store,
@@ -87,6 +94,7 @@ impl Sender {
             moved: Signal::default(),
             ended: Signal::default(),
             stopping: AtomicBool::new(false),
+            coordinator,
             this: Weak::clone(this),
         })
     }
@@ -278,6 +286,9 @@ impl Sender {
             state.batches.take_finished(&mut tell);
             let any = !tell.is_empty();
             for (promise, count, outcome) in tell {
+                if let Err(error) = &outcome {
+                    state.failed.get_or_insert_with(|| error.clone());
+                }
                 if promise.settle(count, outcome) {
                     state.news.push_back(promise);
                 }
@@ -314,6 +325,7 @@ impl Sender {
             self.work(&mut any);
         }
         let turned = self.store.turn();
+        let turned = self.coordinator.as_ref().is_some_and(TransactionCoordinator::turn) || turned;
         let (again, _) = self.pump();
         self.deliver();
         any || turned || again
@@ -351,6 +363,40 @@ impl Sender {
                 return answered();
             }
         }
+    }
+
+    /// A record of the transaction failed, before it was taken.
+    pub(super) fn fail(&self, error: &SendError) {
+        self.state.lock().failed.get_or_insert_with(|| error.clone());
+    }
+
+    /// Why the transaction can only be aborted, if so.
+    pub(super) fn failed(&self) -> Option<SendError> {
+        self.state.lock().failed.clone()
+    }
+
+    /// Answers all that is not on its way, and waits for the rest. Returns whether all is answered.
+    pub(super) fn discard(&self) -> bool {
+        self.state.lock().batches.discard(&NotSent::Aborted);
+        self.settle();
+        self.flush(None)
+    }
+
+    /// The next transaction goes by `identity`.
+    pub(super) fn adopt(&self, identity: ProducerIdAndEpoch) {
+        let mut state = self.state.lock();
+        state.batches.adopt(identity);
+        state.failed = None;
+    }
+
+    /// Longest time a call waits for others.
+    pub(super) const fn patience(&self) -> Duration {
+        self.settings.max_block
+    }
+
+    /// What its thread waits on.
+    pub(super) fn bell(&self) -> Signal {
+        self.bell.clone()
     }
 
     /// Takes nothing more.
@@ -409,7 +455,11 @@ impl Sender {
                     break;
                 }
             }
-            self.clock.wait(&self.bell, seen, wake);
+            let due = self.coordinator.as_ref().map(|coordinator| {
+                let _moved = coordinator.turn();
+                coordinator.due()
+            });
+            self.clock.wait(&self.bell, seen, wake.into_iter().chain(due).min());
         }
         self.ended.raise();
     }

@@ -13,6 +13,7 @@ use log_core::format::Compression;
 use log_core::{Durability, Store};
 
 use super::{Producer, ProducerError};
+use crate::ids::{TransactionalId, TransactionalIdError};
 use crate::partitioner::Partitioner;
 
 /// Batches in flight for which the log remembers sequences (Kafka `NUM_BATCHES_TO_RETAIN`).
@@ -35,6 +36,8 @@ pub(super) struct Settings {
     pub(super) max_block: Duration,
     pub(super) buffer_bytes: usize,
     pub(super) metadata_age_max: Duration,
+    pub(super) transactional_id: Option<TransactionalId>,
+    pub(super) transaction_timeout: Duration,
     #[cfg(any(test, feature = "sim"))]
     pub(super) losses: crate::sim::Losses,
 }
@@ -67,6 +70,7 @@ pub struct ProducerBuilder {
     retries: Option<u32>,
     in_flight_max: u32,
     settings: Settings,
+    transactional_id: Option<Result<TransactionalId, TransactionalIdError>>,
     pub(super) partitioner: Option<Arc<dyn Partitioner>>,
 }
 
@@ -91,9 +95,12 @@ impl ProducerBuilder {
                 max_block: Duration::from_mins(1),
                 buffer_bytes: 32 * KIB * KIB,
                 metadata_age_max: Duration::from_mins(5),
+                transactional_id: None,
+                transaction_timeout: Duration::from_mins(1),
                 #[cfg(any(test, feature = "sim"))]
                 losses: crate::sim::Losses::default(),
             },
+            transactional_id: None,
             partitioner: None,
         }
     }
@@ -179,6 +186,27 @@ impl ProducerBuilder {
         self
     }
 
+    /// The name under which its transactions live on over restarts (`transactional.id`). Whoever
+    /// builds a producer with it shuts out all older ones. Its records then go in transactions:
+    /// [`Producer::begin`].
+    pub fn transactional_id(mut self, id: &str) -> Self {
+        self.transactional_id = Some(TransactionalId::new(id));
+        self
+    }
+
+    /// The same for instance `number` of a program (`transaction-id-prefix`).
+    pub fn transaction_id_prefix(mut self, prefix: &str, number: u32) -> Self {
+        self.transactional_id = Some(TransactionalId::numbered(prefix, number));
+        self
+    }
+
+    /// Longest time a transaction may last before the coordinator aborts it
+    /// (`transaction.timeout.ms`; 1 min).
+    pub const fn transaction_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.transaction_timeout = timeout;
+        self
+    }
+
     /// What becomes of the answers of its logs.
     #[cfg(any(test, feature = "sim"))]
     pub const fn losses(mut self, losses: crate::sim::Losses) -> Self {
@@ -192,16 +220,18 @@ impl ProducerBuilder {
         self
     }
 
-    /// The producer, with a producer id of its own if it is idempotent.
+    /// The producer, with a producer id of its own if it is idempotent. With a transactional id
+    /// (Kafka `initTransactions`) older producers of that id are shut out from here on, and what they
+    /// left open is aborted; this waits `max_block` at most for what they have under way.
     ///
     /// # Errors
     ///
-    /// [`ProducerError`]: settings that contradict each other, no producer id to be had, or no
-    /// thread.
+    /// [`ProducerError`]: settings that contradict each other, no producer id to be had, a
+    /// coordinator that refuses, or no thread.
     ///
     /// # Durability
     ///
-    /// The producer id is never handed out again, whatever happens next.
+    /// The producer id, or its epoch, is never handed out again, whatever happens next.
     pub fn build(self) -> Result<Producer, ProducerError> {
         let settings = self.check()?;
         Producer::start(self.store, settings, self.partitioner)
@@ -222,11 +252,21 @@ impl ProducerBuilder {
                 "idempotence allows at most 5: the log remembers that many batches",
             ),
         ];
+        settings.transactional_id = match self.transactional_id.clone().transpose() {
+            Ok(id) => id,
+            Err(error) => return refuse("transactional_id", &error.to_string()),
+        };
         let obstacle = obstacles.into_iter().find(|(stands, ..)| *stands);
         settings.idempotence = match (self.idempotence, obstacle) {
             (Some(true), Some((_, setting, rule))) => return refuse(setting, rule),
             (asked, obstacle) => asked.unwrap_or(obstacle.is_none()),
         };
+        if settings.transactional_id.is_some() && !settings.idempotence {
+            return refuse(
+                "transactional_id",
+                "transactions need idempotence: acks(Synced), retries",
+            );
+        }
         if self.in_flight_max == 0 {
             return refuse("max_in_flight", "at least one batch must be able to go");
         }
@@ -286,6 +326,16 @@ mod tests {
             refused(&builder.retry_backoff(Duration::ZERO, Duration::ZERO)),
             "retry_backoff"
         );
+    }
+
+    #[test]
+    fn transactions_need_idempotence_and_an_id_that_is_one() {
+        let builder = ProducerBuilder::new(&Store::in_memory());
+        assert_eq!(refused(&builder.clone().transactional_id("")), "transactional_id");
+        let named = builder.transaction_id_prefix("t-", 3);
+        assert_eq!(named.check().unwrap().transactional_id.unwrap().as_str(), "t-3");
+        assert_eq!(refused(&named.clone().enable_idempotence(false)), "transactional_id");
+        assert_eq!(refused(&named.acks(Durability::Written)), "transactional_id");
     }
 
     #[test]

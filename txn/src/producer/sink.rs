@@ -4,11 +4,14 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use log_core::format::RecordBatch;
+use log_core::format::{BatchView, RecordBatch};
 use log_core::{
-    AppendError, Appended, Durability, Log, NotAppended, Store, TopicError, TopicPartition,
+    AppendError, Appended, Durability, Log, NotAppended, Store, Ticket, TopicError, TopicPartition,
 };
 use parking_lot::Mutex;
+
+use crate::driver::TransactionCoordinator;
+use crate::ids::{ProducerIdAndEpoch, TransactionalId};
 
 #[cfg(any(test, feature = "sim"))]
 mod lossy;
@@ -30,14 +33,41 @@ pub(super) type Done = Box<dyn FnOnce(Result<Appended, AppendError>) + Send>;
 pub(super) struct StoreSink {
     store: Store,
     logs: Arc<Logs>,
+    transactions: Option<(TransactionCoordinator, TransactionalId)>,
 }
 
 /// Handles by partition; one that turned out useless is forgotten and asked for anew.
 type Logs = Mutex<BTreeMap<TopicPartition, Log>>;
 
 impl StoreSink {
-    pub(super) fn new(store: Store) -> Self {
-        Self { store, logs: Arc::default() }
+    /// With `transactions`, a batch begins a transaction in its partition only if the coordinator
+    /// says that it belongs to one (KIP-890).
+    pub(super) fn new(
+        store: Store,
+        transactions: Option<(TransactionCoordinator, TransactionalId)>,
+    ) -> Self {
+        Self { store, logs: Arc::default(), transactions }
+    }
+
+    fn send(
+        &self,
+        to: &TopicPartition,
+        batch: RecordBatch,
+        acks: Durability,
+    ) -> Result<Ticket, AppendError> {
+        let log = self.log(to)?;
+        let Some((coordinator, id)) = &self.transactions else { return log.append(batch, acks) };
+        let view = BatchView::parse(batch.as_bytes()).map_err(NotAppended::from)?;
+        let producer = ProducerIdAndEpoch { id: view.producer_id(), epoch: view.producer_epoch() };
+        let guard = log.start_verification(producer.id, producer.epoch, view.base_sequence());
+        if guard.is_some() {
+            coordinator.verify(id, producer, to).map_err(|error| match error {
+                // Later, with the same sequence.
+                error if error.is_retriable() => NotAppended::Busy,
+                _ => NotAppended::TransactionNotVerified { producer_id: producer.id },
+            })?;
+        }
+        log.append_transactional(batch, guard, acks)
     }
 
     fn log(&self, of: &TopicPartition) -> Result<Log, AppendError> {
@@ -56,7 +86,7 @@ impl StoreSink {
 
 impl Sink for StoreSink {
     fn append(&self, to: &TopicPartition, batch: RecordBatch, acks: Durability, done: Done) {
-        match self.log(to).and_then(|log| log.append(batch, acks)) {
+        match self.send(to, batch, acks) {
             Ok(ticket) => {
                 let logs = Arc::clone(&self.logs);
                 let to = to.clone();

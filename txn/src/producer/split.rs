@@ -12,7 +12,9 @@ pub(super) fn split(
 ) -> Option<(RecordBatch, RecordBatch)> {
     let view = BatchView::parse(batch.as_bytes()).ok()?;
     let half = batch.records_count() / 2;
-    let mut halves = [BatchOptions::new().compression(compression); 2].map(BatchBuilder::new);
+    let options = BatchOptions::new().compression(compression);
+    let options = if view.is_transactional() { options.transactional() } else { options };
+    let mut halves = [options; 2].map(BatchBuilder::new);
     let mut headers = Vec::new();
     // What this producer built itself unpacks to what it built it from.
     let records = view.decompress(u32::MAX).ok()?;

@@ -78,6 +78,19 @@ impl ProducerIdService {
     }
 }
 
+impl ProducerIdService {
+    /// An id that a journal names: none up to it is handed out anew.
+    pub(crate) fn observe(&self, store: &Store, seen: ProducerId) -> Result<(), ProducerIdError> {
+        let mut state = self.0.lock();
+        let ids = match &mut *state {
+            Some(ids) => ids,
+            empty => empty.insert(resume(store)?),
+        };
+        ids.skip(seen);
+        Ok(())
+    }
+}
+
 fn resume(store: &Store) -> Result<ProducerIds, ProducerIdError> {
     let end = match store.read_sidecar(SIDECAR).map_err(ProducerIdError::Io)? {
         None => 0,

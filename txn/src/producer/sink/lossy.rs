@@ -36,8 +36,8 @@ pub(in crate::producer) struct LossySink {
 }
 
 impl LossySink {
-    pub(in crate::producer) fn new(store: Store, losses: Losses) -> Self {
-        let (inner, entropy) = (StoreSink::new(store.clone()), store.entropy());
+    pub(in crate::producer) fn new(store: Store, inner: StoreSink, losses: Losses) -> Self {
+        let entropy = store.entropy();
         Self { store, inner, entropy, losses, late: Arc::default() }
     }
 
