@@ -94,10 +94,15 @@ pub(crate) enum Marker {
     None,
 }
 
-/// Reads the marker. One that cannot be read is an error: whether another program wrote is not known.
-pub(crate) fn read(directory: &dyn Directory, root: &Path) -> Result<Marker, Fault> {
+/// Reads the marker: of all partitions, or of `only` one. One that cannot be read is an error: whether
+/// another program wrote is not known.
+pub(crate) fn read(
+    directory: &dyn Directory,
+    root: &Path,
+    only: Option<&TopicPartition>,
+) -> Result<Marker, Fault> {
     let bytes = read_checkpoint(directory, root, FILE_NAME)?;
-    Ok(match bytes.and_then(|bytes| parse(&bytes)) {
+    Ok(match bytes.and_then(|bytes| parse(&bytes, only)) {
         None => Marker::None,
         Some((kafkas, store)) if digest(directory, root)? == kafkas => Marker::Ours(store),
         Some(_) => Marker::Foreign,
@@ -170,10 +175,12 @@ fn to_text(store: &CleanStore, kafkas: u32) -> String {
     guarded(&text)
 }
 
-fn parse(bytes: &[u8]) -> Option<(u32, CleanStore)> {
+fn parse(bytes: &[u8], only: Option<&TopicPartition>) -> Option<(u32, CleanStore)> {
     let mut lines = unguarded(bytes)?.lines();
     (lines.next()? == VERSION).then_some(())?;
     let kafkas = u32::from_str_radix(lines.next()?.strip_prefix("kafka ")?, 16).ok()?;
+    let start = only.map(|only| format!("{} {} ", only.topic(), only.partition()));
+    let lines = lines.filter(|line| start.as_ref().is_none_or(|start| line.starts_with(start)));
     Some((kafkas, lines.map(parse_line).collect::<Option<_>>()?))
 }
 
@@ -234,7 +241,7 @@ mod tests {
     #[test]
     fn a_marker_reads_back() {
         let text = to_text(&store(), 7);
-        assert_eq!(parse(text.as_bytes()), Some((7, store())));
+        assert_eq!(parse(text.as_bytes(), None), Some((7, store())));
         let mut filled = store();
         let sum = FileSum::of(b"batches");
         for clean in filled.values_mut() {
@@ -251,8 +258,27 @@ mod tests {
                 has_producers: true,
             });
         }
-        assert_eq!(parse(to_text(&filled, 7).as_bytes()), Some((7, filled)));
-        assert_eq!(parse(to_text(&CleanStore::new(), 7).as_bytes()), Some((7, CleanStore::new())));
+        assert_eq!(parse(to_text(&filled, 7).as_bytes(), None), Some((7, filled)));
+        assert_eq!(
+            parse(to_text(&CleanStore::new(), 7).as_bytes(), None),
+            Some((7, CleanStore::new()))
+        );
+    }
+
+    #[test]
+    fn one_partition_is_found_among_others_whose_names_begin_alike() {
+        let [one] = store().into_values().collect::<Vec<_>>().try_into().unwrap();
+        let names = [("a-b", 3), ("a-b", 33), ("a-bc", 3), ("b", 3)];
+        let names =
+            names.map(|(topic, number)| TopicPartition::new(topic.parse().unwrap(), number));
+        let all: CleanStore = names.iter().map(|name| (name.clone(), one.clone())).collect();
+        let text = to_text(&all, 7);
+        for name in &names {
+            let found = CleanStore::from([(name.clone(), one.clone())]);
+            assert_eq!(parse(text.as_bytes(), Some(name)), Some((7, found)));
+        }
+        let absent = TopicPartition::new("a-b".parse().unwrap(), 4);
+        assert_eq!(parse(text.as_bytes(), Some(&absent)), Some((7, CleanStore::new())));
     }
 
     #[test]
@@ -261,7 +287,7 @@ mod tests {
         for index in 0..text.len() {
             let mut changed = text.clone();
             changed[index] ^= 1;
-            assert_eq!(parse(&changed), None, "byte {index}");
+            assert_eq!(parse(&changed, None), None, "byte {index}");
         }
     }
 }

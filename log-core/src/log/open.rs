@@ -37,7 +37,7 @@ pub(crate) use self::epochs::write_epochs;
 pub use self::error::OpenError;
 pub(crate) use self::files::named_topic_id;
 use self::files::{candidates, topic_id};
-pub(crate) use self::look::{Looked, look, read_mark};
+pub(crate) use self::look::{Looked, Shape, look, read_mark};
 use self::producers::{Replay, left_by};
 pub use self::recovered::Recovered;
 use super::clean::CleanPartition;

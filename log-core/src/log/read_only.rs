@@ -21,7 +21,7 @@ use super::engine::Shared;
 use super::events::Events;
 use super::fetch::{FetchError, FetchLimits, Fetched, IsolationLevel, Verified};
 use super::info::LogInfo;
-use super::open::{Looked, OpenError, Recovered, Request, look, read_mark};
+use super::open::{Looked, OpenError, Recovered, Request, Shape, look, read_mark};
 use super::partition::Partition;
 use super::store::{TopicError, live_partitions, new_topic_id};
 use super::times::OffsetAndTimestamp;
@@ -135,8 +135,8 @@ impl Place {
         let mut looks = 0;
         loop {
             looks += 1;
-            let marker = clean::read(&*shared.directory, &self.root).map_err(OpenError::Io)?;
-            let (clean, theirs) = match marker {
+            let marker = clean::read(&*shared.directory, &self.root, Some(&self.partition));
+            let (clean, theirs) = match marker.map_err(OpenError::Io)? {
                 Marker::Ours(clean) => (clean.get(&self.partition).cloned(), false),
                 Marker::Foreign => (None, true),
                 Marker::None => (None, false),
@@ -194,13 +194,14 @@ struct LogInner {
 struct Seen {
     partition: Arc<Partition>,
     mark: Option<Watermark>,
+    shape: Shape,
     recovered: Recovered,
 }
 
 impl ReadOnlyLog {
     fn new(place: Place, shared: Arc<Shared>, looked: Looked) -> Self {
-        let Looked { partition, topic_id, mark, recovered } = looked;
-        let seen = RwLock::new(Seen { partition, mark, recovered });
+        let Looked { partition, topic_id, mark, shape, recovered } = looked;
+        let seen = RwLock::new(Seen { partition, mark, shape, recovered });
         Self(Arc::new(LogInner { place, shared, topic_id, seen, looking: Mutex::new(()) }))
     }
 
@@ -342,9 +343,13 @@ impl ReadOnlyLog {
         {
             return Err(OpenError::Unknown { partition: inner.place.partition.clone() });
         }
-        // Where there is no watermark, only another look tells.
-        if mark == before && !(anew || mark.is_none()) {
-            return Ok(false);
+        // Where there is no watermark, the files tell.
+        if mark == before && !anew {
+            let same = mark.is_some()
+                || Shape::read(&inner.shared, &inner.place.dir)? == inner.seen.read().shape;
+            if same {
+                return Ok(false);
+            }
         }
         if !anew
             && let Some(mark) = mark.filter(|mark| mark.void == Void::Nothing)
@@ -362,9 +367,9 @@ impl ReadOnlyLog {
         if looked.topic_id != inner.topic_id {
             return Err(OpenError::Unknown { partition: inner.place.partition.clone() });
         }
-        let Looked { partition, mark, recovered, .. } = looked;
+        let Looked { partition, mark, shape, recovered, .. } = looked;
         let changed = end(&partition) != was;
-        *inner.seen.write() = Seen { partition, mark, recovered };
+        *inner.seen.write() = Seen { partition, mark, shape, recovered };
         Ok(changed)
     }
 }

@@ -25,7 +25,8 @@ use crate::ids::{Offset, Position};
 use crate::int::u64_from;
 use crate::model::roll::Incoming;
 use crate::mutant::{self, Mutant};
-use crate::segment::recover::{is_full, is_missing};
+use crate::segment::files::remove_file;
+use crate::segment::recover::is_full;
 use crate::segment::{Indexes, Segment};
 
 /// Most bytes secured ahead at once.
@@ -189,10 +190,7 @@ impl Partition {
     /// A new file with space for its first append, its name durable.
     fn make_segment(&self, path: &Path, first_bytes: u64) -> io::Result<Arc<dyn File>> {
         let directory = &*self.shared.directory;
-        match directory.unlink(path) {
-            Err(error) if !is_missing(&error) => return Err(error),
-            _ => {}
-        }
+        remove_file(directory, path)?;
         let file = self.shared.files.open_pooled(path, Open::Create)?;
         let named = file.allocate(first_bytes).and_then(|()| {
             if mutant::on(Mutant::SkipDirSync) { Ok(()) } else { directory.sync_dir(&self.dir) }

@@ -5,6 +5,7 @@
 use std::io;
 use std::path::Path;
 
+use super::files::remove_file;
 use crate::disk::{Directory, File, Open};
 use crate::int::{u64_from, usize_from};
 use crate::mutant::{self, Mutant};
@@ -41,10 +42,7 @@ pub(crate) fn replace_all(
 ) -> io::Result<()> {
     for (name, bytes) in files {
         let temporary = dir.join(format!("{name}.tmp"));
-        match directory.unlink(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_file(directory, &temporary)?;
         let file = directory.open(&temporary, Open::Create)?;
         write_full(&*file, 0, bytes)?;
         file.sync()?;

@@ -16,7 +16,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::recover::is_missing;
+use super::files::remove_file;
 use super::replace::{read_large, replace};
 use crate::clock::Tick;
 use crate::disk::{Directory, EntryKind};
@@ -185,12 +185,8 @@ pub(crate) fn remove_strays(
     let strays = strays(&offsets, bases, end);
     let mut removed = 0;
     for (_, path) in found.iter().filter(|(offset, _)| strays.contains(offset)) {
-        match directory.unlink(path) {
-            Err(error) if !is_missing(&error) => {
-                return Err(failed("a stale snapshot cannot be removed")(error));
-            }
-            _ => removed += 1,
-        }
+        remove_file(directory, path).map_err(failed("a stale snapshot cannot be removed"))?;
+        removed += 1;
     }
     if removed > 0 {
         directory.sync_dir(dir).map_err(failed("the names cannot be made durable"))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use log_core::ids::TimestampMs;
 use log_core::{Durability, FetchLimits, IsolationLevel, Log, LogState, Offset, Store};
 
-use crate::log::{batch, partition, read_all};
+use crate::log::{batch, found, partition, read_all};
 use crate::world::read_around;
 
 /// Batches of one record, each at its offset, as a compaction leaves them.
@@ -215,18 +215,17 @@ fn a_reader_sees_what_kafka_did_too() {
     let (dir, segments) = ours();
     let offsets = run_kafka(dir.path(), &segments);
     let log = Store::open_read_only(dir.path()).unwrap().log(&partition(0)).unwrap();
-    let mut found = Vec::new();
-    let mut offset = Offset::ZERO;
+    let (mut all, mut offset) = (Vec::new(), Offset::ZERO);
     loop {
         let limits = FetchLimits::default();
         let fetched = log.fetch(offset, limits, IsolationLevel::ReadUncommitted).unwrap();
         if fetched.is_empty() {
             break;
         }
-        found.extend(fetched.records().map(|record| record.unwrap().offset.get()));
+        all.extend(found(&fetched));
         offset = fetched.next_offset;
     }
-    assert_eq!(found, offsets);
+    assert_eq!(all, records(&offsets));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use log_core::disk::{Directory, MemoryDirectory};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::TimestampMs;
 use log_core::{
-    Drive, Durability, FetchError, FetchLimits, IsolationLevel, Log, Offset, Store, TopicName,
-    TopicPartition,
+    Drive, Durability, FetchError, FetchLimits, Fetched, IsolationLevel, Log, Offset, Store,
+    TopicName, TopicPartition,
 };
 
 pub(crate) fn batch(values: &[&str]) -> RecordBatch {
@@ -30,6 +30,13 @@ pub(crate) fn new_log(store: &Store) -> Log {
     store.log(&partition(0)).unwrap()
 }
 
+/// The records of a fetch, as (offset, value).
+pub(crate) fn found(fetched: &Fetched) -> Vec<(i64, String)> {
+    let records = fetched.records().map(Result::unwrap);
+    let value = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+    records.map(|record| (record.offset.get(), value(&record.value.unwrap()))).collect()
+}
+
 /// Everything readable, as (offset, value).
 pub(crate) fn read_all(log: &Log) -> Vec<(i64, String)> {
     let mut all = Vec::new();
@@ -40,11 +47,7 @@ pub(crate) fn read_all(log: &Log) -> Vec<(i64, String)> {
         if fetched.is_empty() {
             return all;
         }
-        for record in fetched.records() {
-            let record = record.unwrap();
-            let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
-            all.push((record.offset.get(), value));
-        }
+        all.extend(found(&fetched));
         assert!(fetched.next_offset > offset, "a fetch moves on");
         offset = fetched.next_offset;
     }

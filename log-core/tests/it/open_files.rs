@@ -1,17 +1,18 @@
 //! Many partitions and few open files.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use std::{fs, io};
 
 use log_core::clock::ManualClock;
 use log_core::disk::{Directory, File, MemoryDirectory, Open};
 use log_core::ids::TimestampMs;
-use log_core::{Drive, Durability, Store};
+use log_core::{Drive, Durability, LogState, Store};
 
-use crate::log::{batch, partition, read_all};
+use crate::log::{batch, new_log, partition, read_all};
+use crate::world::read_around;
 
 /// A directory that counts its open files and refuses more than so many, as a process does.
 #[derive(Clone, Debug)]
@@ -114,4 +115,44 @@ fn row_39_where_the_process_may_open_no_more_idle_files_make_room() {
     store.create_topic(&"orders".parse().unwrap(), 30).unwrap();
     write_and_read(&store, &clock, 30);
     store.close().unwrap();
+}
+
+#[test]
+fn row_54_a_segment_that_another_program_deletes_or_shortens_is_named_and_the_rest_reads_on() {
+    for shorten in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::builder().segment_bytes_max(4096).open(dir.path()).unwrap();
+        let log = new_log(&store);
+        let value = |number: i64| format!("value {number:04}");
+        for number in 0..120 {
+            drop(log.append(batch(&[&value(number)]), Durability::Buffered).unwrap());
+        }
+        store.close().unwrap();
+        drop((store, log));
+        // No file is held open, so what is done to one by its name is met at the next read.
+        let store = Store::builder().segment_bytes_max(4096).open_files_max(1);
+        let store = store.open(dir.path()).unwrap();
+        let log = store.log(&partition(0)).unwrap();
+        let segments = log.info().segments;
+        assert!(segments.len() > 2);
+        let (struck, next) = (&segments[1], segments[2].base_offset.get());
+        let first = struck.base_offset.get();
+        if shorten {
+            let kept = u64::from(struck.bytes) / 2;
+            fs::OpenOptions::new().write(true).open(&struck.path).unwrap().set_len(kept).unwrap();
+        } else {
+            fs::remove_file(&struck.path).unwrap();
+        }
+        let (read, damaged) = read_around(&log);
+        let [(from, until)] = damaged.as_slice() else { unreachable!("{damaged:?}") };
+        assert_eq!(*until, next, "the log goes on with the next segment");
+        assert!(if shorten { (first + 1..next).contains(from) } else { *from == first });
+        let rest = (0..120).filter(|at| !(*from..*until).contains(at));
+        let rest: Vec<_> = rest.map(|at| (at, value(at))).collect();
+        assert_eq!(read, rest, "everything else reads on");
+        let state = log.info().state;
+        assert!(matches!(state, LogState::Damaged(_)), "{state}");
+        let more = log.append_wait(batch(&["more"]), Durability::Synced).unwrap();
+        assert_eq!(more.base_offset.get(), 120);
+    }
 }

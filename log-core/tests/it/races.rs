@@ -2,17 +2,20 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use log_core::clock::ManualClock;
 use log_core::disk::{Directory, File, MemoryDirectory, Open};
 use log_core::format::{BatchBuilder, BatchOptions, NewRecord, RecordBatch};
 use log_core::ids::TimestampMs;
 use log_core::{
-    Drive, Durability, FetchError, FetchLimits, IsolationLevel, Log, Offset, Store, StoreBuilder,
+    AppendError, Drive, Durability, FetchError, FetchLimits, IsolationLevel, Log, NotAppended,
+    Offset, Store, StoreBuilder,
 };
 
-use crate::log::new_log;
+use crate::log::{batch, new_log, partition, read_all};
 
 type Act = Box<dyn FnOnce() + Send>;
 
@@ -194,5 +197,44 @@ fn the_largest_time_is_not_that_of_a_deleted_record() {
     for (start, expected) in [(0, Some(0)), (1, Some(4)), (4, Some(4)), (5, None)] {
         log.delete_records(Some(at(start))).unwrap();
         assert_eq!(newest(), expected, "the log starts at {start}");
+    }
+}
+
+#[test]
+fn row_102_what_races_a_close_is_in_the_log_or_refused() {
+    for round in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let log = new_log(&store);
+        let (tell, told) = channel();
+        let append = |writer: usize| {
+            let (log, tell) = (log.clone(), tell.clone());
+            move || {
+                let levels = [Durability::Buffered, Durability::Written, Durability::Synced];
+                let mut acked = Vec::new();
+                for level in levels.into_iter().cycle().skip(writer) {
+                    let value = format!("{writer} {}", acked.len());
+                    match log.append_wait(batch(&[&value]), level) {
+                        Ok(appended) => acked.push((appended.base_offset.get(), value)),
+                        Err(AppendError::NotAppended(NotAppended::Closed)) => break,
+                        Err(error) => unreachable!("{error}"),
+                    }
+                    tell.send(()).unwrap();
+                }
+                acked
+            }
+        };
+        let mut acked = thread::scope(|scope| {
+            let writers: Vec<_> = (0..4).map(|writer| scope.spawn(append(writer))).collect();
+            told.iter().take(10 * round).for_each(drop);
+            store.close().unwrap();
+            let acked = writers.into_iter().flat_map(|writer| writer.join().unwrap());
+            acked.collect::<Vec<_>>()
+        });
+        drop((store, log));
+        acked.sort();
+        let store = Store::open(dir.path()).unwrap();
+        assert!(store.recovered()[0].clean);
+        assert_eq!(read_all(&store.log(&partition(0)).unwrap()), acked, "round {round}");
     }
 }

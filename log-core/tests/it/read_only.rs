@@ -13,7 +13,7 @@ use log_core::{
     ReadOnlyLog, ReadOnlyStore, Store, TopicConfig, TopicError,
 };
 
-use crate::log::{batch, new_log, partition};
+use crate::log::{batch, found, new_log, partition};
 use crate::world::{ROOT, World};
 
 const ALL: IsolationLevel = IsolationLevel::ReadUncommitted;
@@ -35,11 +35,7 @@ fn read_all(log: &ReadOnlyLog) -> Vec<(i64, String)> {
         if fetched.is_empty() {
             return all;
         }
-        for record in fetched.records() {
-            let record = record.unwrap();
-            let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
-            all.push((record.offset.get(), value));
-        }
+        all.extend(found(&fetched));
         assert!(fetched.next_offset > offset, "a fetch moves on");
         offset = fetched.next_offset;
     }

@@ -8,7 +8,7 @@ use log_core::clock::ManualClock;
 use log_core::disk::sim::{Aim, Call, Effect, SimDirectory, Stop};
 use log_core::disk::{Directory, Open};
 use log_core::ids::TimestampMs;
-use log_core::{Drive, Log, LogState, Store, StoreBuilder};
+use log_core::{Drive, FetchLimits, IsolationLevel, Log, LogState, Store, StoreBuilder};
 
 use crate::foreign::{all, append, expect_whole, kafkas, records, segment};
 use crate::log::{partition, read_all};
@@ -211,4 +211,25 @@ fn a_reader_does_not_take_a_checkpoint_it_cannot_read_for_a_changed_one() {
         disk.clear_aims();
         assert!(store.log(&partition(0)).unwrap().recovered().clean);
     }
+}
+
+#[test]
+fn a_reader_scans_a_log_that_was_never_ours_once_and_again_when_its_files_change() {
+    let disk = disk(1);
+    leave(&disk, true);
+    let disk = disk.reborn();
+    let store = on(&disk).open_read_only(ROOT).unwrap();
+    let log = store.log(&partition(1)).unwrap();
+    let end = log.high_watermark();
+    assert_eq!(end.get(), 41);
+    let reads = disk.aim(Aim::at(Call::Read, Effect::Count).of(".log"));
+    let fetch = || {
+        let limits = FetchLimits::default();
+        log.fetch(end, limits, IsolationLevel::ReadUncommitted).unwrap().records().count()
+    };
+    assert_eq!((0..10).map(|_| fetch()).sum::<usize>(), 0);
+    assert_eq!(reads.matched(), 0, "nothing changed, and nothing is read");
+    put(&disk, "orders-1/00000000000000000041.log", &segment(&[41]));
+    assert_eq!(fetch(), 1);
+    assert!(reads.matched() > 0);
 }

@@ -12,7 +12,7 @@ use log_core::{
     OpenError, Store, StoreBuilder, Ticket,
 };
 
-use crate::log::{batch, partition};
+use crate::log::{batch, found, partition};
 
 /// Where the store is.
 pub(crate) const ROOT: &str = "/store";
@@ -137,17 +137,13 @@ type ReadAround = (Vec<(i64, String)>, Vec<(i64, i64)>);
 
 /// Reads what can be read, a little at a time.
 pub(crate) fn read_around(log: &Log) -> ReadAround {
-    let (mut found, mut damaged) = (Vec::new(), Vec::new());
+    let (mut records, mut damaged) = (Vec::new(), Vec::new());
     let mut offset = log.log_start_offset();
     loop {
         match log.fetch(offset, FetchLimits::bytes(200), IsolationLevel::ReadUncommitted) {
-            Ok(fetched) if fetched.is_empty() => return (found, damaged),
+            Ok(fetched) if fetched.is_empty() => return (records, damaged),
             Ok(fetched) => {
-                for record in fetched.records() {
-                    let record = record.unwrap();
-                    let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
-                    found.push((record.offset.get(), value));
-                }
+                records.extend(found(&fetched));
                 assert!(fetched.next_offset > offset, "a fetch moves on");
                 offset = fetched.next_offset;
             }

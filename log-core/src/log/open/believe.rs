@@ -24,8 +24,9 @@ use crate::model::flush::Mark;
 use crate::model::producers::Producers;
 use crate::mutant::{self, Mutant};
 use crate::segment::checkpoint::{Checkpoint, FILE_NAME, Found};
+use crate::segment::files::remove_file;
 use crate::segment::meter::Metered;
-use crate::segment::recover::{Candidate, Known, Scan, Scanned, is_missing};
+use crate::segment::recover::{Candidate, Known, Scan, Scanned};
 use crate::segment::seal::{FileSum, Identity, Seal};
 use crate::segment::{Indexes, Segment};
 
@@ -212,11 +213,8 @@ fn last_known(
 /// append.
 pub(super) fn forget(directory: &dyn Directory, dir: &Path) -> Result<(), OpenError> {
     let path = dir.join(FILE_NAME);
-    match directory.unlink(&path) {
-        Err(error) if !is_missing(&error) => {
-            let what = "a void checkpoint cannot be removed";
-            Err(OpenError::Io(Fault::io(FaultKind::Directory, &path, what, error)))
-        }
-        _ => Ok(()),
-    }
+    remove_file(directory, &path).map_err(|error| {
+        let what = "a void checkpoint cannot be removed";
+        OpenError::Io(Fault::io(FaultKind::Directory, &path, what, error))
+    })
 }

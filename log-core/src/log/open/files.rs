@@ -14,6 +14,7 @@ use crate::error::{Fault, FaultKind};
 use crate::format::metadata::{PARTITION_METADATA_FILE, PartitionMetadata};
 use crate::format::{FileKind, FileState, SegmentFileName, segment_file_name};
 use crate::ids::{Offset, TopicId};
+use crate::log::engine::Shared;
 use crate::segment::recover::{Candidate, Known};
 use crate::segment::replace::{read_small, replace};
 use crate::segment::watermark::Watermark;
@@ -57,12 +58,12 @@ pub(super) fn topic_id(
 
 /// The segment files there are, ascending.
 pub(super) fn segments(
-    request: &Request<'_>,
+    shared: &Shared,
+    dir: &Path,
     open: Open,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Candidate>, OpenError> {
-    let dir = request.dir.as_path();
-    let directory = &*request.shared.directory;
+    let directory = &*shared.directory;
     let fault = |what| move |error| OpenError::Io(Fault::io(FaultKind::Read, dir, what, error));
     let mut candidates = Vec::new();
     for entry in directory.list(dir).map_err(fault("the partition cannot be listed"))? {
@@ -75,8 +76,7 @@ pub(super) fn segments(
             warnings.push(format!("{}: not a regular file, left alone", path.display()));
             continue;
         }
-        let opened =
-            request.shared.files.open_pooled(&path, open).and_then(|file| Ok((file.len()?, file)));
+        let opened = shared.files.open_pooled(&path, open).and_then(|file| Ok((file.len()?, file)));
         let (bytes, file) = opened.map_err(|error| {
             OpenError::Io(Fault::io(FaultKind::Read, &path, "the segment cannot be opened", error))
         })?;
@@ -95,7 +95,7 @@ pub(super) fn candidates(
     let dir = request.dir.as_path();
     let directory = &*request.shared.directory;
     let fault = |what| move |error| OpenError::Io(Fault::io(FaultKind::Read, dir, what, error));
-    let mut candidates = segments(request, Open::Write, warnings)?;
+    let mut candidates = segments(request.shared, dir, Open::Write, warnings)?;
     if candidates.is_empty() {
         let path = dir.join(segment_file_name(Offset::ZERO, FileKind::Log));
         let file = request

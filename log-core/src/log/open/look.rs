@@ -21,8 +21,9 @@ use super::{OpenError, Recovered, Request, begin_at, foreign, recovered, rules};
 use crate::disk::{Directory, MemoryDirectory, Open};
 use crate::error::{Fault, FaultKind};
 use crate::format::BatchView;
-use crate::ids::{LeaderEpoch, Offset, Position, TopicId};
+use crate::ids::{LeaderEpoch, Offset, Position, TimestampMs, TopicId};
 use crate::int::{u32_saturated, usize_from};
+use crate::log::engine::Shared;
 use crate::log::head::Reach;
 use crate::log::partition::Partition;
 use crate::log::writer::{Kept, Start, Writer};
@@ -43,6 +44,8 @@ pub(crate) struct Looked {
     pub(crate) topic_id: TopicId,
     /// How far it saw, where there is a watermark.
     pub(crate) mark: Option<Watermark>,
+    /// The files it saw.
+    pub(crate) shape: Shape,
     pub(crate) recovered: Recovered,
 }
 
@@ -63,7 +66,8 @@ pub(crate) fn look(request: &Request<'_>, theirs: bool) -> Result<Looked, OpenEr
     // Where another program wrote since, what we left vouches for nothing.
     let mark = seen.filter(|_| gaps_below < Offset::MAX);
     let identity = Identity { topic_id, partition: request.name.partition() };
-    let mut candidates = segments(request, Open::Read, &mut warnings)?;
+    let mut candidates = segments(shared, dir, Open::Read, &mut warnings)?;
+    let shape = Shape::of(&candidates);
     let log_start = match &mark {
         Some(mark) => bound(mark, &mut candidates),
         None => foreign::log_start(seen.as_ref(), &candidates),
@@ -95,7 +99,24 @@ pub(crate) fn look(request: &Request<'_>, theirs: bool) -> Result<Looked, OpenEr
     let mut found = recovered(request, &scan, mark, log_start, epoch, None, warnings);
     found.clean = cleanly;
     let partition = assemble(request, &scan, topic_id, &found, producers)?;
-    Ok(Looked { partition, topic_id, mark: seen, recovered: found })
+    Ok(Looked { partition, topic_id, mark: seen, shape, recovered: found })
+}
+
+/// What segment files there are, how long, and when they were written: tells whether to look again
+/// where there is no watermark that would.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) struct Shape(Vec<(Offset, u64, Option<TimestampMs>)>);
+
+impl Shape {
+    /// The shape of the partition in `dir` right now.
+    pub(crate) fn read(shared: &Shared, dir: &Path) -> Result<Self, OpenError> {
+        Ok(Self::of(&segments(shared, dir, Open::Read, &mut Vec::new())?))
+    }
+
+    fn of(candidates: &[Candidate]) -> Self {
+        let modified = |one: &Candidate| one.file.modified().ok().flatten();
+        Self(candidates.iter().map(|one| (one.base, one.bytes, modified(one))).collect())
+    }
 }
 
 /// The watermark of the partition in `dir` right now.

@@ -195,21 +195,25 @@ impl StoreInner {
         self.directories.iter().find_map(|one| one.left_out.clone())
     }
 
-    /// Where a new partition goes: to the fewest, of `more` that are on their way too.
-    pub(super) fn roomiest(&self, more: &BTreeMap<u32, Arc<Partition>>) -> &DataDirectory {
+    /// How many partitions each directory has, with `more` that are on their way.
+    pub(super) fn counts(&self, more: &BTreeMap<u32, Arc<Partition>>) -> Vec<usize> {
         let map = self.map.lock();
-        let count = |one: &DataDirectory| {
-            map.partitions().filter(|(.., open)| one.holds(open)).count()
-                + more.values().filter(|open| one.holds(open)).count()
-        };
-        let usable = |one: &&DataDirectory| one.is_open() && one.failed.lock().is_none();
+        let all = || map.partitions().map(|(.., open)| open).chain(more.values());
+        let count = |one: &DataDirectory| all().filter(|open| one.holds(open)).count();
+        self.directories.iter().map(count).collect()
+    }
+
+    /// Where a new partition goes: to the fewest of `counts`, which then count it.
+    pub(super) fn roomiest(&self, counts: &mut [usize]) -> &DataDirectory {
         let [first, ..] = self.directories.as_slice() else {
             unreachable!("a store has a directory");
         };
-        if self.directories.len() == 1 {
-            return first;
-        }
-        self.directories.iter().filter(usable).min_by_key(|one| count(one)).unwrap_or(first)
+        let all = self.directories.iter().zip(counts);
+        let usable = all.filter(|(one, _)| one.is_open() && one.failed.lock().is_none());
+        usable.min_by_key(|(_, count)| **count).map_or(first, |(one, count)| {
+            *count += 1;
+            one
+        })
     }
 
     /// Puts nothing new into the directory at `root` until the store is opened anew, if there is
@@ -225,12 +229,11 @@ impl StoreInner {
     }
 
     pub(super) fn directories_info(&self) -> Vec<DirectoryInfo> {
-        let map = self.map.lock();
-        let info = |one: &DataDirectory| DirectoryInfo {
+        let info = |(one, partitions_count): (&DataDirectory, usize)| DirectoryInfo {
             path: one.path.clone(),
             offline: one.left_out.clone().or_else(|| one.failed.lock().clone()),
-            partitions_count: map.partitions().filter(|(.., open)| one.holds(open)).count(),
+            partitions_count,
         };
-        self.directories.iter().map(info).collect()
+        self.directories.iter().zip(self.counts(&BTreeMap::new())).map(info).collect()
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn left(
     entries: &[Entry],
 ) -> Result<CleanStore, Fault> {
     let directory = &*shared.directory;
-    let (clean, all) = match clean::read(directory, root)? {
+    let (clean, all) = match clean::read(directory, root, None)? {
         Marker::Ours(clean) => (clean, false),
         Marker::Foreign => (CleanStore::new(), true),
         Marker::None => (CleanStore::new(), false),

@@ -378,9 +378,10 @@ impl StoreInner {
         if numbers.is_empty() {
             return Ok(());
         }
+        let mut counts = self.counts(&made.partitions);
         for number in numbers.rev() {
             let name = TopicPartition::new(topic.clone(), number);
-            let root = &self.roomiest(&made.partitions).path;
+            let root = &self.roomiest(&mut counts).path;
             let dir = self.make_in(root, &name, made.id, file)?;
             let slot = self.map.lock().take_slot();
             let request = Request {

@@ -13,13 +13,14 @@
 
 use std::path::Path;
 
-use super::{Scan, Scanned, is_full, is_missing};
+use super::{Scan, Scanned, is_full};
 use crate::disk::Directory;
 use crate::disk::aligned::BLOCK_BYTES;
 use crate::error::{Fault, FaultKind};
 use crate::ids::{Offset, Position};
 use crate::int::{u32_saturated, u64_from, usize_from};
 use crate::mutant::{self, Mutant};
+use crate::segment::files::remove_file;
 use crate::segment::replace::{read_small, replace_all, write_full};
 use crate::segment::seal::{Identity, Seal, seal_file_name};
 use crate::segment::walk::read_full;
@@ -185,13 +186,8 @@ fn rebuild_indexes(
     })?;
     if seal.is_empty() {
         // It cannot be vouched for, and what an older seal says must not be.
-        match directory.unlink(&dir.join(seal_file_name(base))) {
-            Err(error) if !is_missing(&error) => {
-                let what = "its seal cannot be removed";
-                return Err(Rebuild::Failed(failed(what, error)));
-            }
-            _ => {}
-        }
+        remove_file(directory, &dir.join(seal_file_name(base)))
+            .map_err(|error| Rebuild::Failed(failed("its seal cannot be removed", error)))?;
     }
     if stale.is_empty() {
         return Ok(0);
