@@ -101,6 +101,19 @@ impl Fault {
         self.0.source.as_ref()
     }
 
+    /// What to do about an operation that failed for it, to be said behind it.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self.0.kind {
+            FaultKind::Write | FaultKind::Sync | FaultKind::Read | FaultKind::Directory => {
+                "; put that right and try again"
+            }
+            FaultKind::Damage => "; restore that file and try again",
+            FaultKind::Stopped => "; reopen the partition and try again",
+            // They say it themselves.
+            FaultKind::Reentrant | FaultKind::Bug => "",
+        }
+    }
+
     /// Kafka's code for it: `CORRUPT_MESSAGE` for damage, else `KAFKA_STORAGE_ERROR`.
     #[must_use]
     pub fn kafka_code(&self) -> i16 {
@@ -110,13 +123,23 @@ impl Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.path.display(), self.0.what)?;
+        write!(f, "{}", self.0.path.display())?;
         if let Some(position) = self.0.position {
-            write!(f, " at byte {position}")?;
+            write!(f, ", byte {position}")?;
         }
-        match &self.0.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
+        write!(f, ": {}", self.0.what)?;
+        if let Some(source) = &self.0.source {
+            write!(f, ": {source}")?;
+        }
+        match self.0.kind {
+            FaultKind::Bug => f.write_str("; this is a bug of oncelog, please report it"),
+            FaultKind::Reentrant => f.write_str("; call it from another thread"),
+            FaultKind::Write
+            | FaultKind::Sync
+            | FaultKind::Read
+            | FaultKind::Directory
+            | FaultKind::Damage
+            | FaultKind::Stopped => Ok(()),
         }
     }
 }
@@ -145,10 +168,10 @@ impl core::error::Error for Fault {
 #[non_exhaustive]
 pub enum NotAppended {
     /// The bytes are not a batch this log takes (`CORRUPT_MESSAGE`, `INVALID_RECORD`, …).
-    #[error("the batch is refused: {0}")]
+    #[error("the batch is refused: {0}; correct it and append it again")]
     Batch(#[from] BatchError),
     /// A rule for clients is broken (`INVALID_RECORD`).
-    #[error("the batch is refused: {reason}")]
+    #[error("the batch is refused: {reason}; correct it and append it again")]
     InvalidRecord {
         /// Which rule.
         reason: String,
@@ -173,7 +196,9 @@ pub enum NotAppended {
         limit: u32,
     },
     /// A replicated batch starts below the log's end.
-    #[error("the batches start at offset {first}, but the log already ends at {log_end}")]
+    #[error(
+        "the batches start at offset {first}, but the log already ends at {log_end}: replicate from there"
+    )]
     UnexpectedOffset {
         /// The first batch's base offset.
         first: Offset,
@@ -181,7 +206,9 @@ pub enum NotAppended {
         log_end: Offset,
     },
     /// The batches of one replicate call are not in ascending order.
-    #[error("batch offsets must ascend: {offset} follows {previous}")]
+    #[error(
+        "a batch at offset {offset} comes behind offset {previous}: replicate batches in the order of their offsets"
+    )]
     OffsetsOutOfOrder {
         /// Last offset of the batch before.
         previous: Offset,
@@ -189,7 +216,9 @@ pub enum NotAppended {
         offset: Offset,
     },
     /// The log has reached the last offset the format can name.
-    #[error("the log ends at offset {log_end}: no offsets are left for this batch")]
+    #[error(
+        "the log ends at offset {log_end}, which leaves no offsets for this batch: append to another partition"
+    )]
     OffsetExhausted {
         /// The next offset.
         log_end: Offset,
@@ -213,7 +242,7 @@ pub enum NotAppended {
     /// known (`DUPLICATE_SEQUENCE_NUMBER`). Nothing is left to do.
     #[error(
         "producer {producer_id} sent sequence {found} again, and only those from {oldest} on are \
-         remembered: the batch is in the log, or was before it was deleted"
+         remembered: the batch is in the log, or was before it was deleted, so do not send it again"
     )]
     DuplicateSequence {
         /// Whose batch.
@@ -225,7 +254,7 @@ pub enum NotAppended {
     },
     /// A later life of the producer wrote here, so this one is fenced (`INVALID_PRODUCER_EPOCH`).
     #[error(
-        "producer {producer_id} is fenced: epoch {found} is over, the current one is {current}"
+        "producer {producer_id} is fenced: epoch {found} is over and {current} is current, so stop this one and leave the work to its successor"
     )]
     InvalidProducerEpoch {
         /// Whose batch.
@@ -283,7 +312,9 @@ pub enum NotAppended {
         producer_id: ProducerId,
     },
     /// A marker of a coordinator that has been succeeded (`TRANSACTION_COORDINATOR_FENCED`).
-    #[error("coordinator epoch {found} is over, producer {producer_id} has seen {current}")]
+    #[error(
+        "the marker for producer {producer_id} is of coordinator epoch {found}, but {current} is current: leave its transaction to the coordinator that succeeded this one"
+    )]
     TransactionCoordinatorFenced {
         /// Whose transaction.
         producer_id: ProducerId,
@@ -299,7 +330,10 @@ pub enum NotAppended {
         bytes: u64,
     },
     /// The partition is damaged below its durable end, and so takes no appends.
-    #[error("the partition is read-only because its durable part is damaged: {0}")]
+    #[error(
+        "the partition is read-only because its durable part is damaged: {0}; restore that file, or \
+         copy what can be read to another topic"
+    )]
     Damaged(Fault),
     /// The partition went offline after a fault; reopen it.
     #[error("the partition is offline, reopen it: {0}")]
@@ -308,10 +342,10 @@ pub enum NotAppended {
     #[error("the handle is from before the partition was reopened: get it anew from the store")]
     Stale,
     /// Its topic was deleted (`UNKNOWN_TOPIC_OR_PARTITION`).
-    #[error("the partition's topic was deleted")]
+    #[error("the partition's topic was deleted: create it again, or append to another")]
     Deleted,
     /// The store is closed.
-    #[error("the store is closed")]
+    #[error("the store is closed: open it again to append")]
     Closed,
     /// A callback of the store would have had to wait for the store.
     #[error("a callback may not wait for room in the buffer: append from another thread")]
@@ -367,7 +401,10 @@ pub enum AppendError {
     #[error("not appended: {0}")]
     NotAppended(#[from] NotAppended),
     /// Accepted, then a fault: it may or may not be found after a reopen.
-    #[error("may or may not be appended: {0}")]
+    #[error(
+        "it may or may not be appended: {0}; reopen the partition, and look or send it again by its \
+         sequence"
+    )]
     Indeterminate(Fault),
 }
 

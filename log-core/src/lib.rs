@@ -20,6 +20,8 @@ pub mod format;
 pub mod ids;
 mod int;
 mod log;
+#[cfg(test)]
+mod messages;
 #[forbid(unsafe_code)]
 mod model;
 #[cfg(feature = "mutants")]

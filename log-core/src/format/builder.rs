@@ -129,7 +129,9 @@ pub enum BuildError {
         room: u64,
     },
     /// Not even an empty batch has the room.
-    #[error("the record takes {need} bytes and a batch of at most {bytes_max} cannot hold it")]
+    #[error(
+        "the record takes {need} bytes and a batch of at most {bytes_max} cannot hold it: split it or raise bytes_max"
+    )]
     TooLarge {
         /// Bytes the record takes, without the batch's header.
         need: u64,
@@ -137,7 +139,9 @@ pub enum BuildError {
         bytes_max: u64,
     },
     /// Its timestamp is more than 2^63 milliseconds from the first record's.
-    #[error("timestamp {timestamp} is too far from the batch's first, {base}")]
+    #[error(
+        "timestamp {timestamp} is more than 64 bits can say from the batch's first, {base}: put the record into another batch"
+    )]
     Timestamp {
         /// The record's.
         timestamp: TimestampMs,

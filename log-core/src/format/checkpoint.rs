@@ -51,17 +51,17 @@ pub struct LeaderEpochEntry {
 pub enum CheckpointError {
     /// Too large to be one.
     #[error(
-        "a checkpoint of {bytes} bytes is larger than the {CHECKPOINT_BYTES_MAX} that are read"
+        "a checkpoint of {bytes} bytes is larger than the {CHECKPOINT_BYTES_MAX} that are read: write it anew"
     )]
     TooLarge {
         /// Bytes given.
         bytes: usize,
     },
     /// Not UTF-8.
-    #[error("the checkpoint is no text: {0}")]
+    #[error("the checkpoint is no text: {0}; write it anew")]
     Text(#[from] core::str::Utf8Error),
     /// A line, or the end of one, that is not what must stand there.
-    #[error("line {line} of the checkpoint is {found:?}, expected {expected}")]
+    #[error("line {line} of the checkpoint is {found:?} where {expected} should be: write it anew")]
     Line {
         /// Which line, from 1.
         line: usize,
@@ -71,7 +71,7 @@ pub enum CheckpointError {
         expected: &'static str,
     },
     /// More or fewer entries than declared.
-    #[error("the checkpoint declares {declared} entries and holds {found}")]
+    #[error("the checkpoint declares {declared} entries and holds {found}: write it anew")]
     Count {
         /// The number on line 2.
         declared: usize,

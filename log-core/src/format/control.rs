@@ -160,7 +160,9 @@ impl EndTxnMarker {
 #[non_exhaustive]
 pub enum ControlError {
     /// Key or value is cut off.
-    #[error("the {what} of a control record needs {need} bytes, {have} are there")]
+    #[error(
+        "the {what} of a control record needs {need} bytes and {have} are there: the record is damaged"
+    )]
     Short {
         /// Key or value.
         what: &'static str,
@@ -170,7 +172,9 @@ pub enum ControlError {
         have: usize,
     },
     /// The version is negative.
-    #[error("the {what} of a control record has version {found}; versions begin with 0")]
+    #[error(
+        "the {what} of a control record has version {found}, and versions begin with 0: the record is damaged"
+    )]
     Version {
         /// Key or value.
         what: &'static str,
@@ -178,7 +182,7 @@ pub enum ControlError {
         found: i16,
     },
     /// A marker was asked for without a producer.
-    #[error("a transaction marker needs a producer id")]
+    #[error("a transaction marker needs a producer id: give it that of the transaction")]
     Producer,
 }
 

@@ -119,7 +119,8 @@ pub enum IndexError {
     },
     /// An entry does not rise above the one before it.
     #[error(
-        "entry {entry} of the offset index is {found:?} behind {previous:?}: rebuild it from the log"
+        "entry {entry} of the offset index is ({}, {}) behind ({}, {}): rebuild it from the log",
+        .found.relative_offset, .found.position, .previous.relative_offset, .previous.position
     )]
     Order {
         /// Which entry, from 0.

@@ -35,7 +35,9 @@ const QUOTED_CHARS_MAX: usize = 80;
 #[non_exhaustive]
 pub enum MetadataError {
     /// Too large to be one.
-    #[error("{file} has {bytes} bytes, more than the {METADATA_BYTES_MAX} that are read")]
+    #[error(
+        "{file} has {bytes} bytes, more than the {METADATA_BYTES_MAX} that are read: correct or remove it"
+    )]
     TooLarge {
         /// The file's name.
         file: &'static str,
@@ -43,7 +45,7 @@ pub enum MetadataError {
         bytes: usize,
     },
     /// Not UTF-8.
-    #[error("{file} is no text: {source}")]
+    #[error("{file} is no text: {source}; correct or remove it")]
     Text {
         /// The file's name.
         file: &'static str,
@@ -51,7 +53,7 @@ pub enum MetadataError {
         source: core::str::Utf8Error,
     },
     /// A line that does not belong there.
-    #[error("line {line} of {file} is {found:?}, expected {expected}")]
+    #[error("line {line} of {file} is {found:?} where {expected} should be: correct or remove it")]
     Line {
         /// The file's name.
         file: &'static str,
@@ -63,7 +65,10 @@ pub enum MetadataError {
         expected: &'static str,
     },
     /// A property is missing or cannot be what it is.
-    #[error("{key} of {file} is {found:?}, expected {expected}")]
+    #[error(
+        "{key} of {file} is {}, and should be {expected}: correct or remove it",
+        .found.as_ref().map_or_else(|| "missing".to_owned(), |found| format!("{found:?}"))
+    )]
     Property {
         /// The file's name.
         file: &'static str,

@@ -57,20 +57,22 @@ pub struct SnapshotEntry {
 #[non_exhaustive]
 pub enum SnapshotError {
     /// Not even a head.
-    #[error("a snapshot has at least 10 bytes, this one has {have}")]
+    #[error("a snapshot has at least 10 bytes, this one has {have}: rebuild it from the log")]
     Short {
         /// Bytes given.
         have: usize,
     },
     /// Another version.
-    #[error("the snapshot's version at byte 0 is {found}, only 1 is known")]
+    #[error(
+        "the snapshot's version at byte 0 is {found}, and only 1 is known: rebuild it from the log"
+    )]
     Version {
         /// The version read.
         found: i16,
     },
     /// The checksum is not that of the bytes.
     #[error(
-        "the snapshot's checksum at byte 2 is {stored:#010x}, that of its bytes {computed:#010x}"
+        "the snapshot's checksum at byte 2 is {stored:#010x}, that of its bytes {computed:#010x}: rebuild it from the log"
     )]
     Crc {
         /// The one in the file.
@@ -80,7 +82,7 @@ pub enum SnapshotError {
     },
     /// The count does not agree with the length.
     #[error(
-        "the snapshot's count at byte 6 is {found}, but its length is that of {held} producers"
+        "the snapshot's count at byte 6 is {found}, but its length is that of {held} producers: rebuild it from the log"
     )]
     Count {
         /// The count read.
@@ -89,7 +91,9 @@ pub enum SnapshotError {
         held: usize,
     },
     /// A number that a producer cannot have.
-    #[error("{field} of producer {index} is {found}, at byte {at} of the snapshot: {rule}")]
+    #[error(
+        "{field} of producer {index} is {found}, at byte {at} of the snapshot, but {rule}: rebuild it from the log"
+    )]
     Field {
         /// Kafka's name of the field.
         field: &'static str,

@@ -21,16 +21,16 @@ pub struct TopicName(Arc<str>);
 #[non_exhaustive]
 pub enum TopicNameError {
     /// No characters at all.
-    #[error("a topic name cannot be empty")]
+    #[error("a topic name cannot be empty: give it 1 to 249 characters")]
     Empty,
     /// `.` or `..`.
-    #[error("a topic cannot be named {name:?}: it would be a path")]
+    #[error("a topic cannot be named {name:?}: that would be a path, so take another name")]
     Dots {
         /// The name given.
         name: String,
     },
     /// More than 249 bytes.
-    #[error("a topic name has at most 249 characters, this one has {bytes}")]
+    #[error("a topic name has at most 249 characters, this one has {bytes}: shorten it")]
     TooLong {
         /// Bytes given.
         bytes: usize,

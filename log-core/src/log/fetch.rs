@@ -128,7 +128,9 @@ impl Fetched {
 #[non_exhaustive]
 pub enum FetchError {
     /// The log does not hold that offset (`OFFSET_OUT_OF_RANGE`).
-    #[error("offset {asked} is outside the log, which runs from {start} to {end}")]
+    #[error(
+        "offset {asked} is outside the log, which runs from {start} to {end}: fetch from one of these"
+    )]
     OutOfRange {
         /// The offset asked for.
         asked: Offset,
@@ -139,7 +141,7 @@ pub enum FetchError {
     },
     /// The records there are damaged, or the device cannot read them (`CORRUPT_MESSAGE`); the log
     /// goes on behind them.
-    #[error("{partition}: {damage}; the log goes on at {}", damage.offsets.end)]
+    #[error("{partition}: {damage}; fetch from {} on, where the log goes on", damage.offsets.end)]
     Corrupt {
         /// The partition.
         partition: TopicPartition,
@@ -150,10 +152,10 @@ pub enum FetchError {
     #[error("the handle is from before the partition was reopened: get it anew from the store")]
     Stale,
     /// Its topic was deleted (`UNKNOWN_TOPIC_OR_PARTITION`).
-    #[error("the partition's topic was deleted")]
+    #[error("the partition's topic was deleted: create it again, or take another")]
     Deleted,
     /// The store is closed.
-    #[error("the store is closed")]
+    #[error("the store is closed: open it again to read")]
     Closed,
 }
 

@@ -207,7 +207,7 @@ fn refuse_damage(request: &Request<'_>, scan: &Scan) -> Result<(), OpenError> {
         Some(first) if request.shared.settings.on_damage == OnDamage::Refuse => {
             Err(OpenError::Damaged {
                 partition: request.name.clone(),
-                reason: first.reason.clone(),
+                reason: first.to_string(),
                 damage: scan.damage.clone(),
             })
         }

@@ -33,7 +33,9 @@ use crate::segment::files::remove_segment;
 #[non_exhaustive]
 pub enum TrimError {
     /// There is no such place to cut at (`OFFSET_OUT_OF_RANGE`).
-    #[error("offset {asked} is outside of what can be deleted, which runs from {start} to {end}")]
+    #[error(
+        "offset {asked} is outside of what can be deleted, which runs from {start} to {end}: cut within it"
+    )]
     OutOfRange {
         /// The offset asked for.
         asked: Offset,
@@ -43,13 +45,16 @@ pub enum TrimError {
         end: Offset,
     },
     /// The disk did not do its part; the partition is offline (`KAFKA_STORAGE_ERROR`).
-    #[error("{0}")]
+    #[error("{}{}", .0, reopening(.0))]
     Io(Fault),
     /// The partition went offline after a fault; reopen it (`KAFKA_STORAGE_ERROR`).
     #[error("the partition is offline, reopen it: {0}")]
     Offline(Fault),
     /// The partition is damaged, and so keeps what it has (`KAFKA_STORAGE_ERROR`).
-    #[error("the partition is read-only because its durable part is damaged: {0}")]
+    #[error(
+        "nothing is deleted because the partition's durable part is damaged: {0}; restore that file, \
+         or copy what can be read and delete the topic"
+    )]
     Damaged(Fault),
     /// The last records can go once there is room for the empty segment that follows them.
     #[error("the last records cannot be deleted yet: {reason}")]
@@ -61,11 +66,16 @@ pub enum TrimError {
     #[error("the handle is from before the partition was reopened: get it anew from the store")]
     Stale,
     /// Its topic was deleted (`UNKNOWN_TOPIC_OR_PARTITION`).
-    #[error("the partition's topic was deleted")]
+    #[error("the partition's topic was deleted, and its records with it: nothing is left to do")]
     Deleted,
     /// The store is closed.
-    #[error("the store is closed")]
+    #[error("the store is closed: open it again to delete")]
     Closed,
+}
+
+/// A callback was refused and nothing befell the partition; everything else took it offline.
+fn reopening(fault: &Fault) -> &'static str {
+    if fault.kind() == FaultKind::Reentrant { "" } else { "; the partition is offline, reopen it" }
 }
 
 impl TrimError {

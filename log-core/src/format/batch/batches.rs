@@ -18,7 +18,9 @@ pub struct PlacedBatch<'a> {
 pub enum BatchesError {
     /// The bytes end within a batch: a write that was cut off, or a fetch that was cut to size. A
     /// damaged length field can look the same.
-    #[error("the last {bytes} bytes, from byte {position} on, are no whole batch")]
+    #[error(
+        "the last {bytes} bytes, from byte {position} on, are no whole batch: give the rest of it, too"
+    )]
     Trailing {
         /// Where the partial batch begins.
         position: usize,

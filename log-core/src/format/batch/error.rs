@@ -11,7 +11,7 @@ use crate::ids::Offset;
 #[non_exhaustive]
 pub enum BatchError {
     /// The bytes end before the batch does. At the end of a file: a write that was cut off.
-    #[error("the batch needs {need} bytes, {have} are there")]
+    #[error("the batch needs {need} bytes and {have} are there: it was cut off")]
     Short {
         /// Bytes the batch has, or at least its header.
         need: u64,
@@ -19,7 +19,9 @@ pub enum BatchError {
         have: u64,
     },
     /// The length field (byte 8) is smaller than any batch.
-    #[error("the batch length at byte 8 is {found}, the least possible is {least}")]
+    #[error(
+        "the batch length at byte 8 is {found} and the least possible is {least}: this is no record batch, or it is damaged"
+    )]
     Length {
         /// The field.
         found: i32,
@@ -34,7 +36,7 @@ pub enum BatchError {
     },
     /// The checksum (byte 17) is not that of the bytes from 21 on: they are not what was written.
     #[error(
-        "the checksum at byte 17 is {stored:08x}, the batch's bytes give {computed:08x}: they are damaged"
+        "the checksum at byte 17 is {stored:08x}, its bytes give {computed:08x}: they are damaged"
     )]
     Crc {
         /// The checksum in the batch.
@@ -43,7 +45,9 @@ pub enum BatchError {
         computed: u32,
     },
     /// The codec bits of the attributes (byte 21) name no codec.
-    #[error("the attributes at byte 21 name compression codec {found}; 0 to 4 are known")]
+    #[error(
+        "the attributes at byte 21 name compression codec {found}, and 0 to 4 are known: compress with one of these"
+    )]
     Codec {
         /// The three bits.
         found: u8,
@@ -108,7 +112,7 @@ impl BatchError {
 fn magic_text(found: i8) -> String {
     match found {
         0 | 1 => format!(
-            "message format v{found} is not supported yet: the magic byte at 16 is {found}, only 2 is read"
+            "message format v{found} is not supported yet: the magic byte at 16 is {found}, and only 2 is read: have it written by Kafka 0.11 or later"
         ),
         _ => format!("the magic byte at 16 is {found}: this is no record batch, whose magic is 2"),
     }

@@ -32,7 +32,7 @@ pub(super) fn leader_epochs(
     })?;
     let parsed = bytes.as_deref().map(parse_leader_epochs);
     if let Some(Err(error)) = &parsed {
-        warnings.push(format!("{}: {error}; it is written anew", path.display()));
+        warnings.push(format!("{}: {error}, which happens now", path.display()));
     }
     let mut epochs = LeaderEpochs::new(parsed.and_then(Result::ok).unwrap_or_default());
     let before = epochs.clone();

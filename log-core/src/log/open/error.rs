@@ -33,10 +33,10 @@ pub enum OpenError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The disk did not do its part.
-    #[error("{0}")]
+    #[error("{}{}", .0, .0.remedy())]
     Io(Fault),
     /// A partition is damaged below its durable end and the settings say to refuse.
-    #[error("{partition} is damaged: {reason}; open it with OnDamage::ReadOnly to read the rest")]
+    #[error("{partition}: {reason}; open it with OnDamage::ReadOnly to read the rest")]
     Damaged {
         /// The partition.
         partition: TopicPartition,
@@ -46,7 +46,9 @@ pub enum OpenError {
         damage: Vec<Damage>,
     },
     /// Partitions of one name belong to two topics (`INCONSISTENT_TOPIC_ID`).
-    #[error("{partition} has topic id {found}, but its topic's other partitions have {expected}")]
+    #[error(
+        "{partition} has topic id {found}, but its topic's other partitions have {expected}: move away what does not belong together"
+    )]
     InconsistentTopicId {
         /// The partition that differs.
         partition: TopicPartition,
@@ -68,13 +70,13 @@ pub enum OpenError {
         paths: [PathBuf; 2],
     },
     /// There is no such partition.
-    #[error("there is no partition {partition}")]
+    #[error("there is no partition {partition}: create its topic first")]
     Unknown {
         /// What was asked for.
         partition: TopicPartition,
     },
     /// The store is closed.
-    #[error("the store is closed")]
+    #[error("the store is closed: open it anew")]
     Closed,
 }
 

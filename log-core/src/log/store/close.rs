@@ -24,7 +24,7 @@ use crate::segment::seal::Seal;
 /// Why a close was not clean. The store is closed all the same, and the next open scans what this
 /// names.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the store is closed, but not cleanly: {}", list(.faults))]
+#[error("the store is closed, but not cleanly: {}; the next open recovers what is there", list(.faults))]
 #[non_exhaustive]
 pub struct CloseError {
     /// What went wrong, one entry a partition or file.

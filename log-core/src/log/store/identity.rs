@@ -43,7 +43,7 @@ pub(super) fn identify(
 ) -> Option<MetaProperties> {
     let path = root.join(META_PROPERTIES_FILE);
     let mut warn = |error: &dyn core::fmt::Display| {
-        let what = "left as it is, and Kafka will not open the directory";
+        let what = "until then it is left as it is, and Kafka will not open the directory";
         warnings.push(format!("{}: {error}; {what}", path.display()));
         None
     };

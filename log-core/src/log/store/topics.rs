@@ -53,7 +53,7 @@ pub struct TopicInfo {
 #[non_exhaustive]
 pub enum TopicError {
     /// It exists already (`TOPIC_ALREADY_EXISTS`).
-    #[error("topic {topic} exists already")]
+    #[error("topic {topic} exists already: use it, or take another name")]
     Exists {
         /// Its name.
         topic: TopicName,
@@ -71,13 +71,15 @@ pub enum TopicError {
         topic: TopicName,
     },
     /// A topic has at least one partition and at most 100,000 (`INVALID_PARTITIONS`).
-    #[error("a topic has 1 to 100000 partitions, not {partitions}")]
+    #[error("{partitions} partitions are not what a topic can have: ask for 1 to 100000")]
     Partitions {
         /// The number given.
         partitions: u32,
     },
     /// Partitions can be added, never taken away (`INVALID_PARTITIONS`).
-    #[error("topic {topic} has {has} partitions; it can get more than that, not {asked}")]
+    #[error(
+        "topic {topic} has {has} partitions and can get more, not {asked}: to have fewer, make another topic"
+    )]
     NotMore {
         /// Its name.
         topic: TopicName,
@@ -90,13 +92,13 @@ pub enum TopicError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// Its files cannot be made.
-    #[error("{0}")]
+    #[error("{}{}", .0, .0.remedy())]
     Io(Fault),
     /// The new partition could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The store is closed.
-    #[error("the store is closed")]
+    #[error("the store is closed: open it anew")]
     Closed,
 }
 
