@@ -19,8 +19,8 @@ pub(super) fn log_start(said: Option<&Watermark>, candidates: &[Candidate]) -> O
     said.map_or(first, |said| said.log_start.max(first))
 }
 
-/// The recovery point that was `said`, as a watermark that names its place. `None` if there is none, or if the log is whole and ends before
-/// it: Kafka then takes the log's end, too.
+/// The recovery point that was `said`, as a watermark that names its place. `None` if there is none,
+/// or if the log is whole and ends before it: Kafka then takes the log's end, too.
 pub(super) fn recovery_point(
     request: &Request<'_>,
     said: Option<&Watermark>,
