@@ -72,14 +72,20 @@ fn tests_named(line: &str) -> impl Iterator<Item = &str> {
     quoted.filter(name)
 }
 
+/// What stands in the sources of `rooms`.
+fn code(root: &Path, rooms: &[&str]) -> String {
+    let mut files = Vec::new();
+    for room in rooms {
+        sources(&root.join(room), &mut files);
+    }
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
 #[test]
 fn every_test_that_the_fault_table_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    for room in ["src", "tests", "../fuzz/src", "../fuzz/tests", "../txn", "../groups"] {
-        sources(&root.join(room), &mut files);
-    }
-    let code: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let rooms = ["src", "tests", "../fuzz/src", "../fuzz/tests", "../txn", "../groups"];
+    let code = code(root, &rooms);
     let table = fs::read_to_string(root.join("docs/faults.md")).unwrap();
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
     let (mut faults, mut named, mut expected) = (Vec::new(), 0, 1);
@@ -109,4 +115,57 @@ fn every_test_that_the_fault_table_names_exists() {
     assert!(faults.is_empty(), "{faults:#?}");
     assert_eq!(expected, 111, "the catalogue has 110 rows");
     assert!(named > 50, "the check looks at {named} names");
+}
+
+/// The scenarios for which a test was written: `b39_b40_recovered_..` is of B39 and B40.
+fn scenarios_of(test: &str) -> impl Iterator<Item = String> {
+    let is_scenario = |part: &&str| {
+        let number = part.strip_prefix(['a', 'b', 'c']);
+        number.is_some_and(|number| number.parse::<u32>().is_ok())
+    };
+    test.split('_').take_while(is_scenario).map(str::to_uppercase)
+}
+
+#[test]
+fn every_test_that_the_scenario_table_names_exists_and_every_numbered_one_is_named() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let code = code(root, &["src", "tests"]);
+    let table = fs::read_to_string(root.join("docs/scenarios.md")).unwrap();
+    let expected = [('A', 40), ('B', 70), ('C', 32)];
+    let mut expected =
+        expected.iter().flat_map(|(part, most)| (1..=*most).map(move |at| format!("{part}{at}")));
+    let (mut faults, mut rows, mut named) = (Vec::new(), Vec::new(), 0);
+    for row in table.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let scenario = row.split(' ').next().unwrap();
+        if scenario == "scenario" {
+            continue;
+        }
+        if expected.next().as_deref() != Some(scenario) {
+            faults.push(format!("{scenario} is not the next scenario"));
+        }
+        for test in tests_named(row) {
+            named += 1;
+            if !code.contains(&format!("fn {test}(")) {
+                faults.push(format!("{scenario} names {test}, which does not exist"));
+            }
+            if scenarios_of(test).next().is_some() && scenarios_of(test).all(|it| it != scenario) {
+                faults.push(format!("{test} stands in {scenario}"));
+            }
+            rows.push((scenario.to_owned(), test));
+        }
+        if tests_named(row).next().is_none() && row.split('|').nth(2).unwrap().trim().is_empty() {
+            faults.push(format!("{scenario} has neither a test nor a reason"));
+        }
+    }
+    assert_eq!(expected.next(), None, "a scenario without a row");
+    let name_of = |rest: &str| rest.split(['(', '<', '"']).next().unwrap_or_default().to_owned();
+    for test in code.split("fn ").skip(1).map(name_of) {
+        for scenario in scenarios_of(&test) {
+            if !rows.iter().any(|(row, name)| *row == scenario && *name == test) {
+                faults.push(format!("{test} does not stand in {scenario}"));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert!(named > 100, "the check looks at {named} names");
 }

@@ -27,6 +27,7 @@ mod producers;
 mod races;
 mod read_only;
 mod refused;
+mod scenarios;
 mod snapshots;
 mod space;
 mod takeover;
