@@ -86,7 +86,7 @@ fn a35_partitions_of_one_topic_with_two_topic_ids_are_refused() {
 
 #[test]
 fn b1_an_empty_log_begins_at_zero_and_shows_what_is_durable() {
-    let log = log(in_memory());
+    let log = log(in_memory().drive(Drive::Manual));
     assert_eq!(ends(&log), [0, 0, 0]);
     let ticket = log.append(batch(&["a", "b", "c"]), Durability::Synced).unwrap();
     assert_eq!(ends(&log), [0, 0, 3], "accepted, and not durable yet");
@@ -229,7 +229,7 @@ fn b10_a_log_that_starts_at_1024_answers_from_there_to_its_end() {
 
 #[test]
 fn b12_nobody_reads_past_the_high_watermark() {
-    let log = log(in_memory());
+    let log = log(in_memory().drive(Drive::Manual));
     append(&log, &["a"]);
     append(&log, &["b"]);
     let tickets: Vec<_> = ["c", "d", "e"]
