@@ -207,7 +207,7 @@ impl TransactionCoordinator {
         producer: ProducerIdAndEpoch,
         partitions: &BTreeSet<TopicPartition>,
         patience: Duration,
-    ) -> Result<(), TransactionError> {
+    ) -> Result<(), Refused> {
         let asked = self.ask(patience, |request| Event::AddPartitions {
             request,
             id: id.clone(),
@@ -215,7 +215,7 @@ impl TransactionCoordinator {
             partitions: partitions.clone(),
             version: TransactionVersion::Two,
         });
-        asked.map(drop).map_err(|refused| refused.error)
+        asked.map(drop)
     }
 
     /// The transaction of `producer` ends. Every record of it must be durable.
@@ -353,9 +353,15 @@ impl TransactionCoordinator {
     }
 
     fn ask_once(&self, event: impl Fn(RequestId) -> Event) -> Result<Answer, TransactionError> {
+        if !self.with(Core::is_settled)? {
+            self.wait_until(None, Core::is_quiet);
+        }
         let request = {
             let mut core = self.service.core.lock();
             core.work(&self.store, &self.service.completions)?;
+            if !core.is_settled() {
+                return Err(TransactionError::CoordinatorLoadInProgress);
+            }
             core.ask(&self.store, &self.service.completions, event)
         };
         self.wait_until(None, |core| core.is_answered(request));

@@ -43,6 +43,8 @@ pub(super) struct Core {
     next_request: u64,
     /// Markers to be tried again.
     pub(super) deferred: Vec<(Tick, Markers)>,
+    /// What the last load began is done: requests are taken.
+    settled: bool,
     /// When producer ids are asked for again that could not be had.
     claim_at: Option<Tick>,
     tick_at: Tick,
@@ -60,6 +62,7 @@ impl Default for Core {
             answers: BTreeMap::new(),
             next_request: 0,
             deferred: Vec::new(),
+            settled: false,
             claim_at: None,
             tick_at: Tick::default(),
             moved: false,
@@ -115,6 +118,18 @@ impl Core {
             || !self.coordinator.list().any(|(_, record)| busy(record.state))
     }
 
+    /// Whether requests are taken: what the journal decided is done, and the rest is aborted. Before
+    /// that a producer would be told that it is shut out, where its commit is in the journal.
+    pub(super) fn is_settled(&mut self) -> bool {
+        self.settled |= self.is_quiet();
+        self.settled
+    }
+
+    /// The journal was read again.
+    pub(super) const fn unsettle(&mut self) {
+        self.settled = false;
+    }
+
     /// Whether anything moved since the last asking.
     pub(super) const fn take_moved(&mut self) -> bool {
         core::mem::replace(&mut self.moved, false)
@@ -149,6 +164,7 @@ impl Core {
             self.claim(store, completions);
         }
         let due: Vec<_> = self.deferred.extract_if(.., |(due, _)| *due <= now).collect();
+        self.moved |= !due.is_empty();
         for (_, markers) in due {
             self.write_markers(store, completions, &markers, true);
         }

@@ -56,6 +56,7 @@ impl Core {
         }
         self.generation = Generation(self.generation.0 + 1);
         self.deferred.clear();
+        self.unsettle();
         let epoch = journal.epoch();
         self.journal = Some(epoch);
         self.on(store, completions, Event::Loading);

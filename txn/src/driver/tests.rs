@@ -2,6 +2,7 @@
 
 mod calm;
 mod cuts;
+mod faults;
 
 use core::time::Duration;
 use std::collections::BTreeMap;

@@ -128,17 +128,27 @@ impl Transactional {
         partition: &TopicPartition,
     ) -> Result<(), TransactionError> {
         let identity = {
-            let mut state = self.state.lock();
+            let state = self.state.lock();
             if state.joined.contains(partition) {
                 return Ok(());
             }
-            state.begun = true;
             state.identity
         };
         let partitions = BTreeSet::from([partition.clone()]);
-        self.coordinator.add_partitions(&self.id, identity, &partitions, sender.patience())?;
-        self.state.lock().joined.insert(partition.clone());
-        Ok(())
+        let patience = sender.patience();
+        let asked = self.coordinator.add_partitions(&self.id, identity, &partitions, patience);
+        let mut state = self.state.lock();
+        match asked {
+            Ok(()) => {
+                state.begun = true;
+                state.joined.insert(partition.clone());
+                Ok(())
+            }
+            Err(Refused { error, maybe }) => {
+                state.begun |= maybe;
+                Err(error)
+            }
+        }
     }
 
     /// Commits the open transaction.
