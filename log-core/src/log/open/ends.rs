@@ -19,12 +19,13 @@ use super::{OpenError, Request};
 use crate::disk::Open;
 use crate::error::{Fault, FaultKind};
 use crate::format::{FileKind, segment_file_name};
-use crate::ids::Offset;
+use crate::ids::{Offset, Position};
 use crate::mutant::{self, Mutant};
 use crate::segment::files::{remove_file, segment_files};
 use crate::segment::recover::{Candidate, Known};
 use crate::segment::seal::{Identity, Seal, seal_file_name};
 use crate::segment::snapshots::list;
+use crate::segment::walk::{Stop, Walk, follows};
 use crate::segment::watermark::{Void, Watermark, WatermarkFile};
 
 /// Carries out what `watermark` decided on `candidates`, which ascend; returns where the log
@@ -91,7 +92,28 @@ fn dead(
         snapshots.iter().any(|(offset, path)| Some(*offset) == next && ours(path))
             || seal.is_some_and(|seal| !seal.has_producers)
     };
-    Ok((1..=below).rev().find(left).unwrap_or(0))
+    let dead = (1..=below).rev().find(left).unwrap_or(0);
+    // Of names that were removed some come back without those behind them: what does not lead up to
+    // the log's start was done with.
+    let gap = (dead..below).rev().find(|at| !leads_on(candidates, *at, mark.gaps_below));
+    Ok(gap.map_or(dead, |gap| gap + 1))
+}
+
+/// Whether the segment at index `at` of `candidates` ends where the next one begins.
+fn leads_on(candidates: &[Candidate], at: usize, gaps_below: Offset) -> bool {
+    let (Some(this), Some(next)) = (candidates.get(at), candidates.get(at + 1)) else {
+        return false;
+    };
+    let walk = Walk::new(&*this.file, Position::ZERO, this.bytes, Some(this.base));
+    let mut walk = walk.gaps_below(gaps_below);
+    let mut end = this.base;
+    loop {
+        match walk.next() {
+            Ok((_, batch)) => end = batch.next_offset().unwrap_or(Offset::MAX),
+            Err(Stop::End) => return follows(end, next.base, gaps_below),
+            Err(Stop::Bad(_) | Stop::Unreadable(_)) => return false,
+        }
+    }
 }
 
 /// Writes `mark` again before anything is removed for it: after a failed flush it may stand in the
