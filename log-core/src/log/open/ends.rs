@@ -75,7 +75,14 @@ fn dead(
     candidates: &[Candidate],
 ) -> Result<usize, OpenError> {
     let below = candidates.iter().skip(1).take_while(|next| next.base <= mark.log_start).count();
-    if below == 0 || mark.void == Void::All || mutant::on(Mutant::DeleteBeforeSnapshot) {
+    // Whoever closed it wrote down all producers there were, and left those segments out.
+    let closed =
+        request.clean.filter(|clean| clean.topic_id == mark.topic_id).is_some_and(|clean| {
+            let first = clean.segments.first().map(|segment| segment.0);
+            first.is_some() && first == candidates.get(below).map(|start| start.base)
+        });
+    let certain = closed || mark.void == Void::All || mutant::on(Mutant::DeleteBeforeSnapshot);
+    if below == 0 || certain {
         return Ok(below);
     }
     let (directory, dir) = (&*request.shared.directory, request.dir.as_path());
